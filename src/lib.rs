@@ -8,7 +8,7 @@
 //! | floor | module | what it is for |
 //! |---|---|---|
 //! | 0 | [`http`] | what HTTP means (RFC 9110) |
-//! | 1 | `h1` | how HTTP/1.1 is written (RFC 9112) |
+//! | 1 | [`h1`] | how HTTP/1.1 is written (RFC 9112) |
 //! | 2 | `policy`, `telemetry` | what to do with a message; what to remember of it |
 //! | 3 | `config` | TOML text to a checked configuration |
 //! | 4 | `net` | sockets, tasks and time on the ring |
@@ -46,3 +46,4 @@
 //! *reason*: why hotgate itself answered or gave up; from one fixed list.
 
 pub mod http;
+pub mod h1;
