@@ -1,0 +1,10 @@
+//! Middleware: what a request must pass between its route and its upstream, in a fixed order.
+//!
+//! ```text
+//!   route ──► access ──► upstream
+//! ```
+//!
+//! A fixed order with names, not a chain that a config arranges: that access is decided before anything else sees the
+//! request is then plain from this page.
+
+pub mod access;
