@@ -1,0 +1,452 @@
+//! What is wrong, where, and how to mend it: the messages of [`super::parse`], in DESIGN.md §2's one format.
+//!
+//! ```text
+//! error[unknown-key]: `proxy_pass` is not a hotgate key
+//!   --> /etc/hotgate/hotgate.toml:7:1
+//!    |
+//!  7 | proxy_pass = "http://127.0.0.1:3000"
+//!    | ^^^^^^^^^^ nginx calls it `proxy_pass`; here it is `to`
+//!    |
+//!    = try: to = 3000
+//! ```
+//!
+//! Readers report to [`Faults`] with a range of octets of the source at hand; line, column, excerpt and the mended
+//! line are worked out here, once. What is quoted from a file is shown without control characters, so that a file
+//! cannot write to a terminal.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Place, Source};
+
+/// The longest line that is shown whole, in characters; of longer ones the part around the fault is. A terminal's
+/// width and a little more.
+const EXCERPT_CHARS_MAX: usize = 160;
+
+/// Faults kept. A text of nothing but faults must not make a report a hundred times its size.
+const FAULTS_MAX: usize = 200;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file is refused.
+    Error,
+    /// The file is used as it is.
+    Warning,
+}
+
+/// One fault or warning, ready to be shown with `Display`: several lines, without a final line feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The kind of fault, in kebab case (`unknown-key`); does not change between versions.
+    pub code: &'static str,
+    /// What is wrong; lower case, one line.
+    pub message: String,
+    /// Where it begins.
+    pub place: Place,
+    /// The line it begins in, or the part of a long line around it; tabs are spaces.
+    pub excerpt: String,
+    /// Where the excerpt's marks are, in characters from its start; never empty.
+    pub marks: Range<usize>,
+    /// What stands beside the marks; may be empty.
+    pub label: String,
+    /// What to write instead; may be empty, may be several lines.
+    pub mend: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let width = self.place.line.to_string().len();
+        let bar = " ".repeat(width + 2);
+        writeln!(f, "{severity}[{}]: {}", self.code, self.message)?;
+        writeln!(f, "{}--> {}", " ".repeat(width + 1), self.place)?;
+        writeln!(f, "{bar}|")?;
+        writeln!(
+            f,
+            "{}",
+            format!(" {} | {}", self.place.line, self.excerpt).trim_end()
+        )?;
+        let marks = format!(
+            "{}{}",
+            " ".repeat(self.marks.start),
+            "^".repeat(self.marks.len())
+        );
+        write!(f, "{}", format!("{bar}| {marks} {}", self.label).trim_end())?;
+        if !self.mend.is_empty() {
+            write!(f, "\n{bar}|\n{bar}= try: ")?;
+            let indent = format!("\n{bar}       ");
+            write!(f, "{}", self.mend.replace('\n', &indent))?;
+        }
+        Ok(())
+    }
+}
+
+/// A fault as a reader sees it: a range of octets of the source at hand.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    code: &'static str,
+    span: Range<usize>,
+    message: String,
+    label: String,
+    mend: Mend,
+}
+
+/// How a fault is mended.
+#[derive(Clone, Debug)]
+enum Mend {
+    /// There is no one answer.
+    Unknown,
+    /// Write this.
+    Text(String),
+    /// Write the line as it is, with this range replaced.
+    Replace(Range<usize>, String),
+}
+
+impl Fault {
+    /// A fault of the octets in `span`.
+    pub(super) fn new(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Fault {
+        Fault {
+            code,
+            span,
+            message: message.into(),
+            label: String::new(),
+            mend: Mend::Unknown,
+        }
+    }
+
+    /// What stands beside the marks.
+    pub(super) fn label(mut self, label: impl Into<String>) -> Fault {
+        self.label = label.into();
+        self
+    }
+
+    /// The mend, written out.
+    pub(super) fn write(mut self, text: impl Into<String>) -> Fault {
+        self.mend = Mend::Text(text.into());
+        self
+    }
+
+    /// The mend is the faulty line with `span` replaced by `text`.
+    pub(super) fn replace(mut self, span: Range<usize>, text: impl Into<String>) -> Fault {
+        self.mend = Mend::Replace(span, text.into());
+        self
+    }
+}
+
+/// Collects the faults of all sources.
+pub(super) struct Faults<'s> {
+    sources: &'s [Source<'s>],
+    names: Vec<Arc<str>>,
+    /// Of each source, where its lines begin: ten thousand sites ask for their places.
+    line_starts: Vec<Vec<usize>>,
+    /// The source being read: an index into `sources`.
+    current: usize,
+    /// Source, octet, diagnostic.
+    found: Vec<(usize, usize, Diagnostic)>,
+}
+
+impl<'s> Faults<'s> {
+    /// No faults yet. [`Faults::enter`] comes before the first report.
+    pub(super) fn new(sources: &'s [Source<'s>]) -> Faults<'s> {
+        let names = sources
+            .iter()
+            .map(|source| Arc::from(source.name))
+            .collect();
+        Faults {
+            sources,
+            names,
+            line_starts: sources
+                .iter()
+                .map(|source| line_starts(source.text))
+                .collect(),
+            current: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Ranges are of this source from now on; an index into the sources.
+    pub(super) fn enter(&mut self, source: usize) {
+        assert!(source < self.sources.len(), "no such source");
+        self.current = source;
+    }
+
+    /// The source being read.
+    pub(super) fn source(&self) -> Source<'s> {
+        self.sources[self.current]
+    }
+
+    /// The place of an octet of the source being read.
+    pub(super) fn place(&self, offset: usize) -> Place {
+        let (line, column) = self.line(offset).position();
+        Place {
+            source: self.names[self.current].clone(),
+            line,
+            column,
+        }
+    }
+
+    fn line(&self, offset: usize) -> Line<'s> {
+        Line::at(self.source().text, &self.line_starts[self.current], offset)
+    }
+
+    /// Adds an error.
+    pub(super) fn error(&mut self, fault: Fault) {
+        self.add(Severity::Error, fault);
+    }
+
+    /// Adds a warning.
+    pub(super) fn warning(&mut self, fault: Fault) {
+        self.add(Severity::Warning, fault);
+    }
+
+    fn add(&mut self, severity: Severity, fault: Fault) {
+        if self.found.len() >= FAULTS_MAX {
+            return;
+        }
+        let line = self.line(fault.span.start);
+        let (excerpt, marks) = line.excerpt(&fault.span);
+        let mend = match fault.mend {
+            Mend::Unknown => String::new(),
+            Mend::Text(text) => text,
+            Mend::Replace(span, with) => line.replace(&span, &with),
+        };
+        let diagnostic = Diagnostic {
+            severity,
+            code: fault.code,
+            message: visible(&fault.message),
+            place: self.place(fault.span.start),
+            excerpt,
+            marks,
+            label: visible(&fault.label),
+            mend: mend.lines().map(visible).collect::<Vec<_>>().join("\n"),
+        };
+        self.found
+            .push((self.current, fault.span.start, diagnostic));
+    }
+
+    /// How many there are so far, of all sources.
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Drops the errors of this source at or after `offset`: what follows from a syntax error is noise.
+    pub(super) fn forget_after(&mut self, source: usize, offset: usize) {
+        self.found
+            .retain(|(of, at, _)| *of != source || *at < offset);
+    }
+
+    /// Errors and warnings apart, each in file order.
+    pub(super) fn into_errors_and_warnings(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        self.found
+            .sort_by_key(|(source, offset, _)| (*source, *offset));
+        let all = self.found.into_iter().map(|(_, _, diagnostic)| diagnostic);
+        all.partition(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+/// Where each line of a text begins; never empty.
+fn line_starts(text: &str) -> Vec<usize> {
+    let after_feeds = text.match_indices('\n').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(after_feeds).collect()
+}
+
+/// One line of a text and an octet in it.
+struct Line<'t> {
+    text: &'t str,
+    /// 0 is the first line.
+    number: usize,
+    /// The line's octets, without its end.
+    range: Range<usize>,
+    /// The octet asked for: on a character boundary, in the line or at its end.
+    offset: usize,
+}
+
+impl<'t> Line<'t> {
+    fn at(text: &'t str, starts: &[usize], offset: usize) -> Line<'t> {
+        let offset = text.floor_char_boundary(offset);
+        // The first line begins at 0, so there is always one that begins at or before the offset.
+        let number = starts.partition_point(|start| *start <= offset) - 1;
+        let start = starts[number];
+        let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let end = if text[start..end].ends_with('\r') {
+            end - 1
+        } else {
+            end
+        };
+        Line {
+            text,
+            number,
+            range: start..end,
+            offset: offset.min(end),
+        }
+    }
+
+    /// Line and column, both from 1.
+    fn position(&self) -> (u32, u32) {
+        let column = self.text[self.range.start..self.offset].chars().count();
+        // A text that one can hold may have more lines than a u32, but nobody writes it.
+        (
+            u32::try_from(self.number + 1).unwrap_or(u32::MAX),
+            u32::try_from(column + 1).unwrap_or(u32::MAX),
+        )
+    }
+
+    /// What is shown of the line, and where its marks go.
+    fn excerpt(&self, span: &Range<usize>) -> (String, Range<usize>) {
+        let end = self
+            .text
+            .floor_char_boundary(span.end)
+            .clamp(self.offset, self.range.end);
+        let before = self.text[self.range.start..self.offset].chars().count();
+        let marked = self.text[self.offset..end].chars().count().max(1);
+        let line = visible(&self.text[self.range.clone()]);
+        if line.chars().count() <= EXCERPT_CHARS_MAX {
+            return (line, before..before + marked);
+        }
+        let skipped = before.saturating_sub(EXCERPT_CHARS_MAX / 4);
+        let shown: String = line.chars().skip(skipped).take(EXCERPT_CHARS_MAX).collect();
+        let start = before - skipped;
+        let stop = (start + marked).min(EXCERPT_CHARS_MAX);
+        (shown, start..stop.max(start + 1))
+    }
+
+    /// The line with `span` replaced, its indent cut; only the new text where the line is long or `span` leaves it.
+    fn replace(&self, span: &Range<usize>, with: &str) -> String {
+        let is_within =
+            self.range.start <= span.start && span.end <= self.range.end && span.start <= span.end;
+        let cut = (
+            self.text.get(self.range.start..span.start),
+            self.text.get(span.end..self.range.end),
+        );
+        match cut {
+            (Some(before), Some(after)) if is_within && self.range.len() <= EXCERPT_CHARS_MAX => {
+                format!("{before}{with}{after}").trim().to_owned()
+            }
+            _ => with.to_owned(),
+        }
+    }
+}
+
+/// Text that a terminal may be shown: each control, format or line-ending character as one space, so that columns
+/// stay true.
+fn visible(text: &str) -> String {
+    // Besides controls: the marks that reorder or hide text on a screen (Unicode 15, Bidi_Control and zero width).
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars()
+        .map(|c| if is_hidden(c) { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, fault: Fault, rendered: &str) {
+        let sources = [Source {
+            name: "f.toml",
+            text,
+        }];
+        let mut faults = Faults::new(&sources);
+        faults.error(fault);
+        let (errors, warnings) = faults.into_errors_and_warnings();
+        assert!(warnings.is_empty());
+        assert_eq!(errors[0].to_string(), rendered);
+    }
+
+    #[test]
+    fn the_one_format() {
+        check(
+            "\n\n\n\n\n\nproxy_pass = 1",
+            Fault::new("unknown-key", 6..16, "`proxy_pass` is not a hotgate key")
+                .label("here")
+                .write("to = 3000"),
+            "error[unknown-key]: `proxy_pass` is not a hotgate key\n  --> f.toml:7:1\n   |\n 7 | proxy_pass = 1\n   | ^^^^^^^^^^ here\n   |\n   = try: to = 3000",
+        );
+        check(
+            &format!("{}  ü = 5 # x\r\n", "\n".repeat(11)),
+            Fault::new("c", 18..19, "m").replace(18..19, "\"5s\"\nor none"),
+            "error[c]: m\n   --> f.toml:12:7\n    |\n 12 |   ü = 5 # x\n    |       ^\n    |\n    = try: ü = \"5s\"\n           or none # x",
+        );
+    }
+
+    #[test]
+    fn places_at_the_edges() {
+        check(
+            "",
+            Fault::new("c", 0..0, "m"),
+            "error[c]: m\n  --> f.toml:1:1\n   |\n 1 |\n   | ^",
+        );
+        check(
+            "a",
+            Fault::new("c", 9..99, "m"),
+            "error[c]: m\n  --> f.toml:1:2\n   |\n 1 | a\n   |  ^",
+        );
+        check(
+            "a\n",
+            Fault::new("c", 2..2, "m"),
+            "error[c]: m\n  --> f.toml:2:1\n   |\n 2 |\n   | ^",
+        );
+        check(
+            "ab\ncd",
+            Fault::new("c", 1..5, "m"),
+            "error[c]: m\n  --> f.toml:1:2\n   |\n 1 | ab\n   |  ^",
+        );
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_fault() {
+        let text = format!("{}X{}", "a".repeat(500), "b".repeat(500));
+        let (excerpt, marks) = Line::at(&text, &[0], 500).excerpt(&(500..501));
+        assert_eq!(excerpt.chars().count(), EXCERPT_CHARS_MAX);
+        assert_eq!(&excerpt[marks], "X");
+        assert_eq!(Line::at(&text, &[0], 500).replace(&(500..501), "Y"), "Y");
+    }
+
+    #[test]
+    fn hides_what_would_move_a_cursor() {
+        check(
+            "\u{1b}[31m\t\u{202e}x",
+            Fault::new("c", 0..1, "\u{7}m"),
+            "error[c]:  m\n  --> f.toml:1:1\n   |\n 1 |  [31m  x\n   | ^",
+        );
+    }
+
+    #[test]
+    fn sorts_by_source_then_place_and_keeps_a_bound() {
+        let sources = [
+            Source {
+                name: "a",
+                text: "xy",
+            },
+            Source {
+                name: "b",
+                text: "xy",
+            },
+        ];
+        let mut faults = Faults::new(&sources);
+        for (source, at) in [(1, 1), (0, 1), (1, 0), (0, 0)] {
+            faults.enter(source);
+            faults.error(Fault::new("c", at..at, "m"));
+        }
+        faults.warning(Fault::new("w", 0..0, "m"));
+        let (errors, warnings) = faults.into_errors_and_warnings();
+        let places: Vec<String> = errors.iter().map(|error| error.place.to_string()).collect();
+        assert_eq!(places, ["a:1:1", "a:1:2", "b:1:1", "b:1:2"]);
+        assert_eq!(warnings.len(), 1);
+
+        let mut faults = Faults::new(&sources);
+        (0..FAULTS_MAX * 2).for_each(|_| faults.error(Fault::new("c", 0..0, "m")));
+        assert_eq!(faults.into_errors_and_warnings().0.len(), FAULTS_MAX);
+    }
+}

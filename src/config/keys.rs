@@ -1,0 +1,224 @@
+//! Every key, and what is said of a key that is none.
+//!
+//! A reader matches the keys it knows and hands all others to [`refuse`]. The lists here are what a misspelt or
+//! misplaced key is compared with; `config/hotgate.toml` is tested against them, so that neither can lag behind.
+
+use super::diagnostic::{Fault, Faults};
+use super::edit;
+use super::foreign;
+use super::raw::Entry;
+
+/// The kinds of table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    Top,
+    Server,
+    Timeouts,
+    Limits,
+    Log,
+    Access,
+    Site,
+    Path,
+}
+
+/// The keys of this version.
+pub(super) const KEYS: [(Level, &[&str]); 8] = [
+    (
+        Level::Top,
+        &["server", "timeouts", "limits", "log", "sites"],
+    ),
+    (
+        Level::Server,
+        &[
+            "http",
+            "workers",
+            "pin",
+            "backend",
+            "unknown_host",
+            "trusted_proxies",
+            "max_connections",
+            "drain_timeout",
+        ],
+    ),
+    (
+        Level::Timeouts,
+        &[
+            "header",
+            "body_idle",
+            "write_idle",
+            "keepalive",
+            "connect",
+            "response",
+            "tunnel_idle",
+            "upstream_idle",
+        ],
+    ),
+    (
+        Level::Limits,
+        &[
+            "header_size",
+            "header_count",
+            "upstream_header_size",
+            "body",
+            "request_buffer",
+            "response_buffer",
+        ],
+    ),
+    (Level::Log, &["level", "access"]),
+    (Level::Access, &["path", "format", "redact"]),
+    (
+        Level::Site,
+        &[
+            "to",
+            "builtin",
+            "paths",
+            "host",
+            "upgrade",
+            "log",
+            "underscore_headers",
+            "allow",
+            "timeouts",
+            "limits",
+        ],
+    ),
+    (
+        Level::Path,
+        &[
+            "to",
+            "builtin",
+            "strip",
+            "host",
+            "upgrade",
+            "log",
+            "underscore_headers",
+            "allow",
+            "timeouts",
+            "limits",
+        ],
+    ),
+];
+
+/// The keys of the design that this version does not have: refused by name, never silently.
+const LATER: [(Level, &[&str]); 6] = [
+    (
+        Level::Top,
+        &[
+            "acme",
+            "admin",
+            "defaults",
+            "docker",
+            "metrics",
+            "upstreams",
+            "users",
+        ],
+    ),
+    (Level::Server, &["https", "memory", "public_https", "watch"]),
+    (Level::Timeouts, &["handshake"]),
+    (Level::Limits, &["connections_per_ip"]),
+    (Level::Site, LATER_ON_SITES),
+    (Level::Path, LATER_ON_SITES),
+];
+
+const LATER_ON_SITES: &[&str] = &[
+    "aliases",
+    "basic_auth",
+    "canonical",
+    "compress",
+    "errors",
+    "forward_auth",
+    "forward_authorization",
+    "listen",
+    "maintenance",
+    "php",
+    "rate_limit",
+    "redirect",
+    "request_headers",
+    "respond",
+    "response_headers",
+    "root",
+    "security_headers",
+    "tls",
+    "upstream_tls",
+];
+
+impl Level {
+    /// As a message names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Level::Top => "the top level",
+            Level::Server => "`[server]`",
+            Level::Timeouts => "`[timeouts]`",
+            Level::Limits => "`[limits]`",
+            Level::Log => "`[log]`",
+            Level::Access => "`[log.access]`",
+            Level::Site => "a site",
+            Level::Path => "a path",
+        }
+    }
+
+    /// The keys that this version reads here.
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        of(&KEYS, self)
+    }
+}
+
+fn of(table: &[(Level, &'static [&'static str])], level: Level) -> &'static [&'static str] {
+    table
+        .iter()
+        .find(|(of, _)| *of == level)
+        .map_or(&[], |(_, keys)| keys)
+}
+
+/// Reports a key that the reader of this level does not know.
+pub(super) fn refuse(entry: &Entry, level: Level, faults: &mut Faults) {
+    let name = entry.name;
+    if of(&LATER, level).contains(&name) {
+        let message = format!("`{name}` is not supported in this version");
+        faults.error(Fault::new("not-supported", entry.key.clone(), message));
+        return;
+    }
+    if let Some(fault) = foreign::fault(entry) {
+        faults.error(fault);
+        return;
+    }
+    let is_host = name.contains(['.', ':', '*']);
+    if is_host && matches!(level, Level::Top | Level::Site | Level::Path) {
+        let message = format!("`{name}` does not belong in {}", level.name());
+        let fault = Fault::new("misplaced-key", entry.key.clone(), message);
+        faults.error(fault.label("a host stands in `[sites]`, above every `[sites.\"…\"]`"));
+        return;
+    }
+    let is_path = name.starts_with(['/', '=']);
+    if is_path && level == Level::Site {
+        let message = format!("`{name}` does not belong in {}", level.name());
+        let fault = Fault::new("misplaced-key", entry.key.clone(), message);
+        let mend = format!("paths.{name:?}");
+        faults.error(
+            fault
+                .label("paths stand in the site's `paths`")
+                .replace(entry.key.clone(), mend),
+        );
+        return;
+    }
+    let mut elsewhere = KEYS
+        .iter()
+        .chain(&LATER)
+        .filter(|(_, keys)| keys.contains(&name));
+    if let Some((home, _)) = elsewhere.next() {
+        let message = format!("`{name}` does not belong in {}", level.name());
+        let fault = Fault::new("misplaced-key", entry.key.clone(), message);
+        faults.error(fault.label(format!("it is a key of {}", home.name())));
+        return;
+    }
+    let message = format!("`{name}` is not a key of {}", level.name());
+    let fault = Fault::new("unknown-key", entry.key.clone(), message);
+    let known = level.keys();
+    faults.error(
+        match edit::nearest(name, known.iter().chain(of(&LATER, level)).copied()) {
+            Some(word) => fault
+                .label(format!("did you mean `{word}`?"))
+                .replace(entry.key.clone(), word),
+            None => fault.label(format!("its keys are {}", known.join(", "))),
+        },
+    );
+}

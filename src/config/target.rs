@@ -1,0 +1,308 @@
+//! What a site points to: `3000`, `"10.0.0.5:3000"`, `"api_server:8000"`, `"unix:/run/app.sock"`, or a list of these.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeValue;
+
+use crate::http::authority::HostName;
+
+use super::EndpointAddress;
+use super::diagnostic::{Fault, Faults};
+use super::raw::Entry;
+
+/// As many as `sockaddr_un` holds, with its final zero (unix(7): 108).
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// Endpoints of one route. Balancing looks at each of them.
+const ENDPOINTS_MAX: usize = 256;
+
+/// What a message says that a target is.
+pub(super) const EXPECTED: &str = "a port, \"HOST:PORT\", \"unix:/PATH\" or a list of these";
+
+/// Why a text is no target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TargetError {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    /// TOML for what was probably meant; may be empty.
+    pub(super) mend: String,
+}
+
+/// Reads the value of `to`, or of a site or path in its short form. Reports every faulty element.
+pub(super) fn endpoints(entry: &Entry, faults: &mut Faults) -> Option<Vec<EndpointAddress>> {
+    if !entry.value.is_array() {
+        return endpoint(entry, faults).map(|address| vec![address]);
+    }
+    let items = entry.list(EXPECTED, faults)?;
+    let refusal = match items.len() {
+        0 => Some(format!("the targets of `{}` are an empty list", entry.name)),
+        1..=ENDPOINTS_MAX => None,
+        _ => Some(format!(
+            "`{}` has more than {ENDPOINTS_MAX} targets",
+            entry.name
+        )),
+    };
+    if let Some(message) = refusal {
+        faults.error(Fault::new("bad-target", entry.span.clone(), message));
+        return None;
+    }
+    let mut found: Vec<EndpointAddress> = Vec::new();
+    let mut is_faulty = false;
+    for item in &items {
+        match endpoint(item, faults) {
+            Some(address) if found.contains(&address) => {
+                let message = format!("the target {address} is given twice");
+                faults.error(Fault::new("duplicate-target", item.span.clone(), message));
+                is_faulty = true;
+            }
+            Some(address) => found.push(address),
+            None => is_faulty = true,
+        }
+    }
+    (!is_faulty).then_some(found)
+}
+
+fn endpoint(entry: &Entry, faults: &mut Faults) -> Option<EndpointAddress> {
+    if let DeValue::Integer(digits) = entry.value {
+        let port = u16::from_str_radix(digits.as_str(), digits.radix())
+            .ok()
+            .filter(|port| *port > 0);
+        if port.is_none() {
+            let message = "a port must be within 1 to 65535";
+            faults.error(Fault::new("bad-target", entry.span.clone(), message));
+        }
+        return port.map(EndpointAddress::Port);
+    }
+    let text = entry.string(EXPECTED, faults)?;
+    match parse(text) {
+        Ok(EndpointAddress::Unix(path)) => {
+            Some(EndpointAddress::Unix(beside(faults.source().name, &path)))
+        }
+        Ok(address) => Some(address),
+        Err(error) => {
+            let fault = Fault::new(error.code, entry.span.clone(), error.message);
+            let is_mendable = !error.mend.is_empty();
+            faults.error(if is_mendable {
+                fault.replace(entry.span.clone(), error.mend)
+            } else {
+                fault
+            });
+            None
+        }
+    }
+}
+
+/// Reads a target that is a string. A relative socket path is left as it is.
+pub(super) fn parse(text: &str) -> Result<EndpointAddress, TargetError> {
+    let error = |message: &str| TargetError {
+        code: "bad-target",
+        message: message.to_owned(),
+        mend: spelling(text).unwrap_or_default(),
+    };
+    let later = |what: String| TargetError {
+        code: "not-supported",
+        message: format!("{what} are not supported in this version"),
+        mend: String::new(),
+    };
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path).ok_or_else(|| TargetError {
+            code: "bad-target",
+            message: format!("a socket's path has 1 to {UNIX_PATH_BYTES_MAX} octets, none zero"),
+            mend: String::new(),
+        });
+    }
+    if text.starts_with("https://") {
+        return Err(later("`https://` targets".to_owned()));
+    }
+    if text.starts_with("http://") {
+        return Err(error("a target has neither `http://` nor a path"));
+    }
+    if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(error("a port stands without quotes"));
+    }
+    if text.contains('/') {
+        return Err(error("a target has no path"));
+    }
+    let is_name = !text.contains(['.', ':']) && HostName::parse(text.as_bytes()).is_ok();
+    if is_name {
+        return Err(later(format!("names of upstreams, as {text:?},")));
+    }
+    tcp(text).map_err(error)
+}
+
+/// Reads `HOST:PORT`; an error is its message.
+fn tcp(text: &str) -> Result<EndpointAddress, &'static str> {
+    let (host, port) = split_port(text).ok_or("the target has no port")?;
+    if host.is_empty() {
+        return Err("the target has no host");
+    }
+    let is_number = port.bytes().all(|octet| octet.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| is_number && *port > 0);
+    let port = port.ok_or("the target's port is not a number within 1 to 65535")?;
+    let host = host_of(host).ok_or("the target's host is neither an address nor a name")?;
+    Ok(EndpointAddress::Tcp { host, port })
+}
+
+/// How hotgate writes what is probably meant by `http://127.0.0.1:3000/`: TOML, or nothing.
+pub(super) fn spelling(text: &str) -> Option<String> {
+    let text = text.strip_prefix("http://").unwrap_or(text);
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.trim_end_matches([':', '/']);
+        return Some(format!("{:?}", format!("unix:{path}")));
+    }
+    let authority = text.split(['/', '?', '#']).next().unwrap_or(text);
+    let number = authority.strip_prefix(':').unwrap_or(authority);
+    if let Ok(port) = number.parse::<u16>() {
+        return (port > 0).then(|| port.to_string());
+    }
+    let Ok(EndpointAddress::Tcp { host, port }) = tcp(authority) else {
+        return None;
+    };
+    let is_here = ["127.0.0.1", "localhost"].contains(&host.as_str());
+    Some(if is_here {
+        port.to_string()
+    } else {
+        format!("{authority:?}")
+    })
+}
+
+/// A path as the file means it: relative ones are relative to the file's folder.
+pub(super) fn beside(source: &str, path: &Path) -> PathBuf {
+    match Path::new(source).parent() {
+        Some(folder) => folder.join(path),
+        None => path.to_owned(),
+    }
+}
+
+fn unix(path: &str) -> Option<EndpointAddress> {
+    let is_fit = (1..=UNIX_PATH_BYTES_MAX).contains(&path.len()) && !path.contains('\0');
+    is_fit.then(|| EndpointAddress::Unix(PathBuf::from(path)))
+}
+
+/// `host:port`, `[v6]:port`; not `::1`, where a port cannot be told from the address.
+fn split_port(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    (!is_bare_v6).then_some((host, port))
+}
+
+/// Brackets off, lower case, no trailing dot.
+fn host_of(text: &str) -> Option<String> {
+    let name = HostName::parse(text.as_bytes()).ok()?;
+    let host = match name.ip() {
+        Some(IpAddr::V6(ip)) => ip.to_string(),
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        None => name.as_str().to_owned(),
+    };
+    Some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        #[track_caller]
+        fn check(text: &str, expected: EndpointAddress) {
+            assert_eq!(parse(text), Ok(expected));
+        }
+        let tcp = |host: &str, port| EndpointAddress::Tcp {
+            host: host.to_owned(),
+            port,
+        };
+        check("10.0.0.5:3000", tcp("10.0.0.5", 3000));
+        check("[::1]:3000", tcp("::1", 3000));
+        check("[2001:DB8::0:1]:1", tcp("2001:db8::1", 1));
+        check("api_server:8000", tcp("api_server", 8000));
+        check("App.Internal.:65535", tcp("app.internal", 65535));
+        check("localhost:80", tcp("localhost", 80));
+        check(
+            "unix:/run/app.sock",
+            EndpointAddress::Unix("/run/app.sock".into()),
+        );
+        check("unix:app.sock", EndpointAddress::Unix("app.sock".into()));
+        let longest = format!("/{}", "a".repeat(UNIX_PATH_BYTES_MAX - 1));
+        check(
+            &format!("unix:{longest}"),
+            EndpointAddress::Unix(longest.into()),
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        #[track_caller]
+        fn check(text: &str, code: &str, mend: &str) {
+            let error = parse(text).expect_err("the row is refused");
+            assert_eq!((error.code, error.mend.as_str()), (code, mend), "{text}");
+        }
+        check("", "bad-target", "");
+        check("3000", "bad-target", "3000");
+        check(":3000", "bad-target", "3000");
+        check("99999", "bad-target", "");
+        check("http://127.0.0.1:3000", "bad-target", "3000");
+        check("http://localhost:3000/", "bad-target", "3000");
+        check(
+            "http://10.0.0.5:3000/x?y",
+            "bad-target",
+            "\"10.0.0.5:3000\"",
+        );
+        check("http://app", "bad-target", "");
+        check("10.0.0.5:3000/x", "bad-target", "\"10.0.0.5:3000\"");
+        check("10.0.0.5", "bad-target", "");
+        check("app.internal", "bad-target", "");
+        check("::1", "bad-target", "");
+        check("::1:3000", "bad-target", "");
+        check("[::1]", "bad-target", "");
+        check("[::1:3000", "bad-target", "");
+        check("[::x]:3000", "bad-target", "");
+        check("app:0", "bad-target", "");
+        check("app:65536", "bad-target", "");
+        check("app:+1", "bad-target", "");
+        check("app:", "bad-target", "");
+        check("app:http", "bad-target", "");
+        check("a b:80", "bad-target", "");
+        check("user@app:80", "bad-target", "");
+        check("a..b:80", "bad-target", "");
+        check("unix:", "bad-target", "");
+        check("unix:/a\0b", "bad-target", "");
+        check(
+            &format!("unix:/{}", "a".repeat(UNIX_PATH_BYTES_MAX)),
+            "bad-target",
+            "",
+        );
+        check("https://10.0.0.9:8443", "not-supported", "");
+        check("api", "not-supported", "");
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        for text in [
+            "10.0.0.5:3000",
+            "[::1]:3000",
+            "app:80",
+            "unix:/run/app.sock",
+        ] {
+            assert_eq!(parse(text).expect("the row is a target").to_string(), text);
+        }
+        assert_eq!(EndpointAddress::Port(3000).to_string(), "3000");
+    }
+
+    #[test]
+    fn relative_paths() {
+        assert_eq!(
+            beside("/etc/hotgate/hotgate.toml", Path::new("a.sock")),
+            Path::new("/etc/hotgate/a.sock")
+        );
+        assert_eq!(
+            beside("hotgate.toml", Path::new("a.sock")),
+            Path::new("a.sock")
+        );
+        assert_eq!(
+            beside("x/h.toml", Path::new("/run/a.sock")),
+            Path::new("/run/a.sock")
+        );
+        assert_eq!(beside("/", Path::new("a")), Path::new("a"));
+    }
+}
