@@ -11,7 +11,7 @@
 //! | 1 | [`h1`] | how HTTP/1.1 is written (RFC 9112) |
 //! | 2 | [`policy`], [`telemetry`] | what to do with a message; what to remember of it |
 //! | 3 | [`config`] | TOML text to a checked configuration |
-//! | 4 | `net` | sockets, tasks and time on the ring |
+//! | 4 | [`net`] | sockets, tasks and time on the ring |
 //! | 6 | `upstream` | one worker's view of the origins |
 //! | 7 | `serve` | the data plane |
 //! | 8 | `control` | the control plane: its own thread |
@@ -50,3 +50,4 @@ pub mod h1;
 pub mod policy;
 pub mod telemetry;
 pub mod config;
+pub mod net;

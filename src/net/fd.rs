@@ -1,0 +1,184 @@
+//! Descriptors that the ring waits on: a socket whose two directions are used at once, a timer, a counter.
+//!
+//! The runtime's stream wants `&mut` for each operation, though an operation takes of it no more than a clone of
+//! the descriptor. A proxy receives and sends on one connection at the same time; the sharing that this needs
+//! lives here and nowhere else. Unix sockets, timers and event counters travel in the same stream type: the
+//! operations used (receive, send, poll) do not ask what kind of descriptor it is.
+
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+use monoio::BufResult;
+use monoio::io::{AsyncWriteRent, CancelHandle, CancelableAsyncReadRent};
+use monoio::net::{TcpStream, UnixStream};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+use super::buffer::Buffer;
+
+/// A descriptor registered with this thread's driver; clones share it, the last one closes it.
+#[derive(Clone)]
+pub(super) struct Socket {
+    stream: Rc<UnsafeCell<TcpStream>>,
+    fd: RawFd,
+}
+
+impl Socket {
+    /// Takes the descriptor over. For the epoll driver it must be non-blocking.
+    pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Socket> {
+        let raw = fd.into_raw_fd();
+        // SAFETY: `raw` was just released by its only owner. The std type is a carrier: none of its methods is
+        // called before the descriptor is taken out of it again.
+        let stream = unsafe { std::net::TcpStream::from_raw_fd(raw) };
+        Ok(Socket::from_stream(TcpStream::from_std(stream)?))
+    }
+
+    /// Takes over a connected Unix socket.
+    pub(super) fn from_unix(stream: UnixStream) -> io::Result<Socket> {
+        // SAFETY: `into_raw_fd` releases the descriptor of its only owner; the connect that used it has ended.
+        Socket::from_fd(unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) })
+    }
+
+    pub(super) fn from_stream(stream: TcpStream) -> Socket {
+        let fd = stream.as_raw_fd();
+        Socket {
+            stream: Rc::new(UnsafeCell::new(stream)),
+            fd,
+        }
+    }
+
+    /// The stream, for submitting one operation.
+    ///
+    /// # Safety
+    ///
+    /// The reference is used to submit and is dead before another is made; of what it points to only the
+    /// descriptor is cloned.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn stream(&self) -> &'static mut TcpStream {
+        // SAFETY: the worker's thread is the only one (`Rc`), and by the caller's duty the only reference. The
+        // lifetime is longer than the truth; the callers below do not keep it.
+        unsafe { &mut *self.stream.get() }
+    }
+
+    /// Receives into the room behind the buffer's window; ended without loss by the handle's canceller. Submitted
+    /// when first polled.
+    pub(super) fn cancelable_recv(
+        &self,
+        buffer: Buffer,
+        handle: CancelHandle,
+    ) -> impl Future<Output = BufResult<usize, Buffer>> + use<> {
+        // SAFETY: on its first poll the operation clones the descriptor and does not touch the stream again; the
+        // caller polls at once.
+        unsafe { self.stream() }.cancelable_read(buffer, handle)
+    }
+
+    /// Sends from the front of the buffer's window; says how much was taken. Submitted when called.
+    pub(super) fn send(
+        &self,
+        buffer: Buffer,
+    ) -> impl Future<Output = BufResult<usize, Buffer>> + use<> {
+        // SAFETY: `write` clones the descriptor into the operation and returns without touching the stream again.
+        unsafe { self.stream() }.write(buffer)
+    }
+
+    /// Waits until there is something to read, holding no buffer.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        // SAFETY: a shared reference suffices; none of the exclusive ones above outlives its submission.
+        let stream = unsafe { &*self.stream.get() };
+        stream.readable(false).await
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the stream keeps the descriptor open at least as long as `self`.
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
+    }
+}
+
+/// A timer that the ring waits on: the runtime's own timers would read the clock twice at every turn.
+#[derive(Clone)]
+pub(super) struct Timer {
+    socket: Socket,
+}
+
+impl Timer {
+    pub(super) fn new() -> io::Result<Timer> {
+        let fd = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        Ok(Timer {
+            socket: Socket::from_fd(fd)?,
+        })
+    }
+
+    /// Goes off at this reading of CLOCK_MONOTONIC in milliseconds, at once if it has passed.
+    pub(super) fn set(&self, at_ms: u64) {
+        // One millisecond later than asked: the wheel reads the coarse clock, which may lag behind this one. A zero
+        // time would disarm it.
+        let at_ms = at_ms.saturating_add(4);
+        let at = Timespec {
+            tv_sec: (at_ms / 1000) as i64,
+            tv_nsec: ((at_ms % 1000) * 1_000_000) as i64,
+        };
+        let spec = Itimerspec {
+            it_interval: Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: at,
+        };
+        timerfd_settime(&self.socket, TimerfdTimerFlags::ABSTIME, &spec)
+            .expect("the timer is ours and the time valid");
+    }
+
+    /// Waits until it has gone off.
+    pub(super) async fn expired(&self) -> io::Result<()> {
+        take_count(&self.socket).await
+    }
+}
+
+/// An event counter: any thread raises it, the ring waits on it.
+pub(super) struct Counter {
+    fd: OwnedFd,
+}
+
+impl Counter {
+    pub(super) fn new() -> io::Result<Counter> {
+        Ok(Counter {
+            fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+        })
+    }
+
+    /// Raises it. A counter that is full is already raised.
+    pub(super) fn raise(&self) {
+        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
+    }
+
+    /// Waits on this thread's ring; the socket is the counter's second descriptor.
+    pub(super) fn waiter(&self) -> io::Result<Socket> {
+        Socket::from_fd(self.fd.try_clone()?)
+    }
+}
+
+/// Waits until an event counter or a timer has something to read, and reads it.
+pub(super) async fn take_count(socket: &Socket) -> io::Result<()> {
+    loop {
+        let mut count = [0u8; 8];
+        match rustix::io::read(socket, &mut count) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        socket.readable().await?;
+    }
+}

@@ -1,0 +1,37 @@
+//! Sockets, tasks and time on the ring: the only folder that names monoio or io_uring.
+//!
+//! What the floors above may use of the world outside stands here and nowhere else: accept, connect, receive
+//! into an arena buffer, send, deadlines, tasks, clocks, randomness and the mailbox through which the control
+//! thread reaches a worker. Because it is so little, a simulated twin can take its place, and another runtime
+//! would be a change to this folder alone.
+//!
+//! ```text
+//!   listener ──accept──► Stream ──receiver()──► Receiver   one receive, armed across awaits, never lost
+//!                           └─────sender()────► Sender     whole buffers, backpressure by await
+//!   Mailbox (eventfd) ──► worker      Wheel (timerfd) ──► Deadline ──► task
+//! ```
+//!
+//! Invariants:
+//!
+//! - A buffer lent to the kernel is owned by the operation until its completion has come, also when the future
+//!   that waits for it is dropped.
+//! - Dropping a future of this folder loses no received byte, with two exceptions that say so: a connect and a
+//!   send. After either the connection is closed.
+//! - Nothing here blocks a worker's thread.
+
+pub mod buffer;
+pub mod clock;
+pub mod connect;
+pub mod deadline;
+mod fd;
+pub mod ladder;
+pub mod listener;
+pub mod mailbox;
+pub mod stream;
+pub mod task;
+mod wheel;
+
+pub use buffer::{Buffer, Class};
+pub use deadline::Deadline;
+pub use stream::{Receiver, Sender, Stream};
+pub use task::{Either, Notify, race, spawn};
