@@ -12,7 +12,7 @@
 //! | 2 | [`policy`], [`telemetry`] | what to do with a message; what to remember of it |
 //! | 3 | [`config`] | TOML text to a checked configuration |
 //! | 4 | [`net`] | sockets, tasks and time on the ring |
-//! | 6 | `upstream` | one worker's view of the origins |
+//! | 6 | [`upstream`] | one worker's view of the origins |
 //! | 7 | `serve` | the data plane |
 //! | 8 | `control` | the control plane: its own thread |
 //! | 9 | `cli` | one file a verb |
@@ -51,3 +51,4 @@ pub mod policy;
 pub mod telemetry;
 pub mod config;
 pub mod net;
+pub mod upstream;

@@ -1,0 +1,219 @@
+//! One upstream connection: its FIFO of slots, its outbox, and the lease under which an exchange uses it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::endpoint::EndpointNumber;
+use super::flush::flush;
+use super::pool::Upstreams;
+use super::reader::read;
+use super::slot::Slot;
+use super::tokens::Token;
+use crate::net::clock::{Tick, now};
+use crate::net::{Buffer, Deadline, Notify, Stream, race, spawn};
+use crate::policy::reason::Reason;
+
+/// Octets of a request that may wait in the outbox before its exchange is asked to wait.
+const OUTBOX_BYTES_MAX: usize = 64 << 10;
+
+/// See the module. Shared by the pool, its own task and the exchange that has it.
+pub struct Connection {
+    endpoint: EndpointNumber,
+    /// Exchanges whose responses are still to come, oldest first.
+    pub(super) fifo: RefCell<VecDeque<Rc<Slot>>>,
+    pub(super) outbox: Outbox,
+    /// Raised when nobody wants the connection any more.
+    pub(super) doomed: Notify,
+    pub(super) is_doomed: Cell<bool>,
+    /// Since when it is idle; of meaning while it is in the pool.
+    idle_since: Cell<Tick>,
+    /// How long it may be idle.
+    pub(super) idle_limit: Cell<Duration>,
+    pub(super) idle: Deadline,
+    _token: Token,
+}
+
+/// What waits to be sent on a connection.
+pub(super) struct Outbox {
+    pub(super) buffers: RefCell<VecDeque<Buffer>>,
+    pub(super) waiting_bytes: Cell<usize>,
+    /// The exchange has put its last buffer in.
+    pub(super) is_closed: Cell<bool>,
+    /// FIN is to follow the last buffer.
+    pub(super) wants_fin: Cell<bool>,
+    /// A send failed: what is put in is thrown away.
+    pub(super) is_broken: Cell<bool>,
+    /// Raised for the flush: something was put in.
+    pub(super) filled: Notify,
+}
+
+impl Connection {
+    /// Takes a new stream over and starts the task that owns it.
+    pub(super) fn start(
+        upstreams: &Rc<Upstreams>,
+        endpoint: EndpointNumber,
+        stream: Stream,
+        token: Token,
+        idle_limit: Duration,
+    ) -> Rc<Connection> {
+        let connection = Rc::new(Connection {
+            endpoint,
+            fifo: RefCell::new(VecDeque::with_capacity(1)),
+            outbox: Outbox {
+                buffers: RefCell::new(VecDeque::with_capacity(4)),
+                waiting_bytes: Cell::new(0),
+                is_closed: Cell::new(false),
+                wants_fin: Cell::new(false),
+                is_broken: Cell::new(false),
+                filled: Notify::new(),
+            },
+            doomed: Notify::new(),
+            is_doomed: Cell::new(false),
+            idle_since: Cell::new(now()),
+            idle_limit: Cell::new(idle_limit),
+            idle: Deadline::new(),
+            _token: token,
+        });
+        let (owner, upstreams) = (connection.clone(), upstreams.clone());
+        let panicked = (connection.clone(), upstreams.clone());
+        spawn(
+            async move {
+                // Flush before read: a send that is complete is noted before the answer to it is looked at.
+                let io = race(flush(&owner, &stream), read(&owner, &stream, &upstreams));
+                race(io, owner.doomed.notified()).await;
+                owner.close(&upstreams, Reason::UpstreamClosed);
+            },
+            move || {
+                let (connection, upstreams) = panicked;
+                upstreams.count_panic();
+                connection.close(&upstreams, Reason::Internal);
+            },
+        );
+        connection
+    }
+
+    /// The endpoint it leads to.
+    pub fn endpoint(&self) -> EndpointNumber {
+        self.endpoint
+    }
+
+    /// Can it take no exchange any more?
+    pub fn is_doomed(&self) -> bool {
+        self.is_doomed.get()
+    }
+
+    /// How long it has been idle.
+    pub(super) fn idle_for(&self) -> Duration {
+        now().since(self.idle_since.get())
+    }
+
+    pub(super) fn front(&self) -> Option<Rc<Slot>> {
+        self.fifo.borrow().front().cloned()
+    }
+
+    /// Nobody wants it any more: its task ends and closes the stream.
+    pub fn doom(&self) {
+        self.is_doomed.set(true);
+        self.doomed.notify();
+    }
+
+    /// The front exchange's response is complete and the connection may carry another: back into the pool.
+    pub(super) fn rest(self: &Rc<Self>, upstreams: &Upstreams) {
+        assert!(
+            self.fifo.borrow().is_empty() && !self.is_doomed(),
+            "pooled while in use"
+        );
+        self.idle_since.set(now());
+        self.idle.set_idle(self.idle_limit.get());
+        upstreams.check_in(self.clone());
+    }
+
+    fn close(&self, upstreams: &Upstreams, reason: Reason) {
+        self.is_doomed.set(true);
+        upstreams.forget(self);
+        for slot in self.fifo.borrow_mut().drain(..) {
+            slot.put_end(Err(reason));
+            slot.wake();
+            slot.flushed.notify();
+        }
+        self.outbox.buffers.borrow_mut().clear();
+    }
+}
+
+/// An exchange's hold on a connection. Dropping it before the response is complete dooms the connection.
+pub struct Lease {
+    connection: Rc<Connection>,
+    slot: Rc<Slot>,
+}
+
+impl Lease {
+    /// Queues the slot and begins an attempt on the connection.
+    pub fn begin(connection: Rc<Connection>, slot: Rc<Slot>) -> Lease {
+        assert!(
+            connection.fifo.borrow().is_empty(),
+            "two outstanding requests"
+        );
+        connection.outbox.is_closed.set(false);
+        connection.fifo.borrow_mut().push_back(slot.clone());
+        Lease { connection, slot }
+    }
+
+    /// The connection it holds.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Queues a part of the request; `is_last` with the last one. It leaves with the next flush.
+    pub fn send(&self, part: Buffer, is_last: bool) {
+        let outbox = &self.connection.outbox;
+        if outbox.is_broken.get() {
+            return;
+        }
+        outbox
+            .waiting_bytes
+            .set(outbox.waiting_bytes.get() + part.len());
+        if is_last {
+            outbox.is_closed.set(true);
+        }
+        outbox.buffers.borrow_mut().push_back(part);
+        outbox.filled.notify();
+    }
+
+    /// Queues FIN: nothing more will be sent on the connection.
+    pub fn finish(&self) {
+        self.connection.outbox.wants_fin.set(true);
+        self.connection.outbox.filled.notify();
+    }
+
+    /// Waits until the outbox has room for more. False: the connection takes no more of the request.
+    /// **Cancellation**: nothing is lost.
+    pub async fn room(&self) -> bool {
+        let outbox = &self.connection.outbox;
+        loop {
+            if outbox.is_broken.get() || self.connection.is_doomed() {
+                return false;
+            }
+            if outbox.waiting_bytes.get() < OUTBOX_BYTES_MAX {
+                return true;
+            }
+            self.slot.flushed.notified().await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let in_use = self
+            .connection
+            .fifo
+            .borrow()
+            .iter()
+            .any(|slot| Rc::ptr_eq(slot, &self.slot));
+        if in_use {
+            // The response has not been read to its end: nobody else may have this connection.
+            self.connection.doom();
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The receiving side of an upstream connection: responses in, one after the other, each to the slot it is for.
+//!
+//! What ends a connection here: octets or a close with an empty FIFO, a response that cannot be read without doubt
+//! (RFC 9112 §6.3, SECURITY.md rules 2, 16 and 17), an end that came too early, and a response after which
+//! `may_pool` says no.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::piece::PieceSize;
+use super::pool::Upstreams;
+use super::slot::{Arrival, ArrivalKind, Slot};
+use crate::h1::body::BodyCursor;
+use crate::h1::compact::compact;
+use crate::h1::field_lines::Progress;
+use crate::h1::framing::{Framing, of_response};
+use crate::h1::persistence::{keep_alive_timeout, response_persists};
+use crate::h1::response::ResponseParser;
+use crate::http::hop_by_hop::ConnectionOptions;
+use crate::http::status::Status;
+use crate::net::{Buffer, Class, Either, Receiver, Stream, race};
+use crate::policy::exchange::may_pool;
+use crate::policy::reason::Reason;
+use crate::telemetry::counters::Counter;
+
+/// Interim responses to one request; more is an attack or a fault.
+const INTERIM_MAX: u32 = 16;
+
+/// Reads responses until the connection must be closed.
+///
+/// **Cancellation**: the connection must be closed.
+pub(super) async fn read(connection: &Rc<Connection>, stream: &Stream, upstreams: &Rc<Upstreams>) {
+    let mut reader = Reader {
+        connection,
+        upstreams,
+        receiver: stream.receiver(),
+        parser: ResponseParser::new(),
+    };
+    loop {
+        let Some(buffer) = reader.first_octets().await else {
+            return;
+        };
+        let Some(slot) = connection.front() else {
+            return; // nobody asked for these octets (RFC 9112 §9.2)
+        };
+        let outcome = reader.response(buffer, &slot).await;
+        let may_rest =
+            outcome.is_ok() && may_pool(&slot.progress.borrow()) && !connection.is_doomed();
+        connection.fifo.borrow_mut().pop_front();
+        if may_rest {
+            // First to the pool, then the wake: an exchange that is quick finds the connection there.
+            connection.rest(upstreams);
+        }
+        slot.put_end(outcome);
+        slot.wake();
+        slot.flushed.notify();
+        if !may_rest {
+            return;
+        }
+    }
+}
+
+struct Reader<'a> {
+    connection: &'a Rc<Connection>,
+    upstreams: &'a Rc<Upstreams>,
+    receiver: Receiver,
+    parser: ResponseParser,
+}
+
+impl Reader<'_> {
+    /// Waits for the first octets of a response, or for the idle limit. `None`: the connection is to be closed.
+    async fn first_octets(&mut self) -> Option<Buffer> {
+        self.receiver.arm(Buffer::rent_for_head(Class::Head));
+        let (result, buffer) = loop {
+            match race(self.receiver.recv(), self.connection.idle.over()).await {
+                Either::Left(received) => break received,
+                Either::Right(()) if self.connection.fifo.borrow().is_empty() => return None,
+                Either::Right(()) => self.connection.idle.clear(), // taken from the pool since it was set
+            }
+        };
+        match result {
+            Ok(count) if count > 0 => {
+                self.note_received(count);
+                Some(buffer)
+            }
+            Ok(_) => self.end_without_answer(Reason::UpstreamClosed),
+            Err(error) => self.end_without_answer(reason_of(&error)),
+        }
+    }
+
+    fn end_without_answer(&self, reason: Reason) -> Option<Buffer> {
+        if let Some(slot) = self.connection.front() {
+            slot.put_end(Err(reason));
+        }
+        None
+    }
+
+    fn note_received(&self, count: usize) {
+        self.upstreams
+            .counters()
+            .add(Counter::UpstreamBytesReceived, count as u64);
+        if let Some(slot) = self.connection.front() {
+            slot.progress.borrow_mut().response_octets += count as u64;
+        }
+    }
+
+    /// Reads one whole response, interim ones first, into the slot.
+    async fn response(&mut self, mut buffer: Buffer, slot: &Rc<Slot>) -> Result<(), Reason> {
+        let mut interim_count = 0;
+        loop {
+            buffer = self.head(buffer, slot).await?;
+            let status = self.parser.head.status;
+            if status == Status::SWITCHING_PROTOCOLS || !status.is_interim() {
+                break;
+            }
+            interim_count += 1;
+            if interim_count > INTERIM_MAX {
+                return Err(Reason::TooManyInterim);
+            }
+            self.interim(&mut buffer, slot, status).await;
+        }
+        self.content(buffer, slot).await
+    }
+
+    /// Receives until the head at the front of the window is complete.
+    async fn head(&mut self, mut buffer: Buffer, slot: &Slot) -> Result<Buffer, Reason> {
+        let limits = slot.limits().head;
+        loop {
+            match self.parser.parse(buffer.window(), &limits) {
+                Ok(Progress::Complete) => return Ok(buffer),
+                Ok(Progress::Incomplete) => {}
+                Err(error) => return Err(Reason::BadResponse(error.kind.as_str())),
+            }
+            if buffer.receive_room() == 0 {
+                // What came before the window is of no more use; else the next larger block. The parser refuses
+                // a head over its limit before the classes end.
+                let class = match buffer.start() {
+                    0 => buffer
+                        .class()
+                        .larger()
+                        .ok_or(Reason::BadResponse("head_too_large"))?,
+                    _ => buffer.class(),
+                };
+                buffer = buffer.moved_to(class);
+            }
+            buffer = self.more(buffer).await?;
+        }
+    }
+
+    /// Receives once, behind the window.
+    async fn more(&mut self, buffer: Buffer) -> Result<Buffer, Reason> {
+        self.receiver.arm(buffer);
+        let (result, buffer) = self.receiver.recv().await;
+        match result {
+            Ok(0) => Err(Reason::BadResponse("incomplete_head")),
+            Ok(count) => {
+                self.note_received(count);
+                Ok(buffer)
+            }
+            Err(error) => Err(reason_of(&error)),
+        }
+    }
+
+    /// Hands an interim head over and waits until it was taken. 100 is not passed on: hotgate itself answers
+    /// Expect, so nobody downstream waits for it.
+    async fn interim(&mut self, buffer: &mut Buffer, slot: &Slot, status: Status) {
+        let length = self.parser.head.length;
+        if status != Status::CONTINUE {
+            let class = Class::holding(length).unwrap_or(Class::Large);
+            let mut copy = Buffer::rent(class);
+            let fits = copy.append(&buffer.window()[..length]);
+            assert!(fits, "a head is within its limit");
+            copy.consume(length);
+            std::mem::swap(&mut self.parser.head, &mut slot.head.borrow_mut());
+            slot.put_arrival(Arrival {
+                kind: ArrivalKind::Interim,
+                buffer: copy,
+                base: 0,
+                framing: Framing::None,
+            });
+            slot.wake();
+            while slot.has_arrival() {
+                slot.some_taken().await;
+            }
+        }
+        buffer.consume(length);
+        self.parser.reset();
+    }
+
+    /// Decides the framing of the final response, hands its head over, and reads its content.
+    async fn content(&mut self, mut buffer: Buffer, slot: &Slot) -> Result<(), Reason> {
+        let base = buffer.start();
+        let (kind, framing) = self.final_head(&buffer, slot)?;
+        let head_length = self.parser.head.length;
+        std::mem::swap(&mut self.parser.head, &mut slot.head.borrow_mut());
+        self.parser.reset();
+        buffer.consume(head_length);
+
+        let mut cursor = BodyCursor::new(framing);
+        let ending = narrow(&mut cursor, &mut buffer)?;
+        slot.put_arrival(Arrival {
+            kind,
+            buffer,
+            base,
+            framing,
+        });
+        let mut is_over = self.note_end(&ending, slot);
+        if is_over {
+            return Ok(()); // the caller wakes the exchange: it finds head, content and end at once
+        }
+        slot.wake();
+
+        let mut size = PieceSize::new();
+        while !is_over {
+            while !slot.has_room() {
+                slot.some_taken().await;
+            }
+            let piece = Buffer::rent_for_content(size.next(&cursor));
+            self.receiver.arm(piece);
+            let (result, mut piece) = self.receiver.recv().await;
+            match result {
+                Ok(0) => {
+                    cursor
+                        .end_of_input()
+                        .map_err(|_| Reason::UpstreamTruncated)?;
+                    slot.progress.borrow_mut().response_complete = true;
+                    return Ok(());
+                }
+                Ok(count) => self.note_received(count),
+                Err(_) => return Err(Reason::UpstreamTruncated),
+            }
+            size.learn(piece.receive_room() == 0);
+            let ending = narrow(&mut cursor, &mut piece)?;
+            slot.put_piece(piece);
+            is_over = self.note_end(&ending, slot);
+            if !is_over {
+                slot.wake();
+            }
+        }
+        Ok(())
+    }
+
+    /// What the final head says: is it one that may be passed on, and how is its content delimited?
+    fn final_head(&self, buffer: &Buffer, slot: &Slot) -> Result<(ArrivalKind, Framing), Reason> {
+        let (head, octets) = (&self.parser.head, buffer.window());
+        let mut progress = slot.progress.borrow_mut();
+        let options = ConnectionOptions::of(&head.fields, octets)
+            .map_err(|_| Reason::BadResponse("protected_nomination"))?;
+        if head.status == Status::SWITCHING_PROTOCOLS {
+            let is_asked_for = progress.upgrade_sent && options.upgrade;
+            return match is_asked_for {
+                true => Ok((ArrivalKind::Switched, Framing::UntilClose)),
+                false => Err(Reason::UnrequestedUpgrade),
+            };
+        }
+        let framing = of_response(progress.method, head, octets)
+            .map_err(|error| Reason::BadResponse(error.as_str()))?;
+        progress.response_delimited = framing != Framing::UntilClose;
+        progress.upstream_persists = response_persists(head.version, &options, &framing);
+        if let Some(seconds) = keep_alive_timeout(&head.fields, octets) {
+            // The app says how long it waits; a second less, so that we are first.
+            let limit = Duration::from_secs(seconds.saturating_sub(1));
+            self.connection.idle_limit.set(limit);
+            progress.upstream_persists &= !limit.is_zero();
+        }
+        Ok((ArrivalKind::Final, framing))
+    }
+
+    /// Notes in the exchange's progress when the content is complete.
+    fn note_end(&self, ending: &Ending, slot: &Slot) -> bool {
+        let mut progress = slot.progress.borrow_mut();
+        progress.response_complete = ending.is_complete;
+        progress.upstream_octets_left = ending.has_surplus;
+        ending.is_complete
+    }
+}
+
+/// Narrows the window to the content in it, and says whether the body ends there and what stands behind it.
+fn narrow(cursor: &mut BodyCursor, buffer: &mut Buffer) -> Result<Ending, Reason> {
+    let (from, to) = (buffer.start(), buffer.end());
+    let content = compact(cursor, buffer.block_mut(), from, to)
+        .map_err(|error| Reason::BadResponse(error.as_str()))?;
+    buffer.set_window(content.start, content.end);
+    Ok(Ending {
+        is_complete: content.body_end.is_some(),
+        has_surplus: content.body_end.is_some_and(|end| end < to),
+    })
+}
+
+/// Does a body end in a buffer?
+struct Ending {
+    is_complete: bool,
+    /// Octets stand behind the end of the body.
+    has_surplus: bool,
+}
+
+fn reason_of(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::UpstreamReset,
+        _ => Reason::UpstreamClosed,
+    }
+}
