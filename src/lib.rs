@@ -13,7 +13,7 @@
 //! | 3 | [`config`] | TOML text to a checked configuration |
 //! | 4 | [`net`] | sockets, tasks and time on the ring |
 //! | 6 | [`upstream`] | one worker's view of the origins |
-//! | 7 | `serve` | the data plane |
+//! | 7 | [`serve`] | the data plane |
 //! | 8 | `control` | the control plane: its own thread |
 //! | 9 | `cli` | one file a verb |
 //!
@@ -52,3 +52,4 @@ pub mod telemetry;
 pub mod config;
 pub mod net;
 pub mod upstream;
+pub mod serve;

@@ -1,0 +1,131 @@
+//! One downstream connection: exchange after exchange, hot while there is something to do, cold in between.
+//!
+//! ```text
+//!   accept ──► HOT ── a second without a request ──► COLD ── octets ──► HOT ──► …
+//!               └── closed, refused, drained ──► lingering ──► gone
+//! ```
+//!
+//! The hot part is a boxed future with rented scratch, a receive armed and a buffer lent to it. The cold part is what
+//! stays of the task: the stream, a deadline and little else. The receive is disarmed on the way without losing
+//! an octet.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::exchange::{After, Link, refuse, run};
+use super::head::{HOT_IDLE, NoHead, read_head};
+use super::incoming::Peer;
+use super::worker::Worker;
+use crate::net::{Buffer, Class, Deadline, Receiver, Stream};
+
+/// Octets that are read and thrown away after our last answer.
+const LINGER_BYTES_MAX: usize = 64 << 10;
+/// How long that may take.
+const LINGER_WAIT: Duration = Duration::from_secs(1);
+
+/// How the hot part of a connection ended.
+enum Cooled {
+    /// The connection is to be closed.
+    Closed,
+    /// Nothing is under way, and nothing was received that was not served.
+    Idle,
+}
+
+/// Serves a connection until it is closed.
+pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) {
+    let deadline = Deadline::new();
+    let mut is_fresh = true;
+    loop {
+        match Box::pin(hot(&worker, &stream, peer, &mut is_fresh)).await {
+            Cooled::Closed => return,
+            Cooled::Idle => {}
+        }
+        if worker.is_draining() {
+            return;
+        }
+        deadline.set_idle(cold_limit(&worker, is_fresh));
+        match deadline.limit(stream.readable()).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => return,
+        }
+    }
+}
+
+/// How long the connection may stay cold: what is left of its limit after the hot second.
+fn cold_limit(worker: &Worker, is_fresh: bool) -> Duration {
+    let current = worker.current();
+    let timeouts = &current.snapshot.routes.defaults.timeouts;
+    let whole = if is_fresh {
+        timeouts.header
+    } else {
+        timeouts.keepalive
+    };
+    whole.saturating_sub(HOT_IDLE)
+}
+
+async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, is_fresh: &mut bool) -> Cooled {
+    let mut scratch = worker.rent_scratch();
+    let (mut receiver, sender) = (stream.receiver(), stream.sender());
+    let mut pending = None;
+    loop {
+        let head = {
+            let current = worker.current();
+            let settings = &current.snapshot.routes.defaults;
+            read_head(
+                &mut scratch,
+                &mut receiver,
+                pending.take(),
+                settings,
+                *is_fresh,
+                worker.counters(),
+            )
+            .await
+        };
+        let mut link = Link {
+            worker,
+            peer,
+            receiver: &mut receiver,
+            sender: &sender,
+            scratch: &mut scratch,
+        };
+        let after = match head {
+            Ok(buffer) => {
+                *is_fresh = false;
+                run(&mut link, buffer).await
+            }
+            Err(NoHead::Idle) => return Cooled::Idle,
+            Err(NoHead::Closed) => return Cooled::Closed,
+            Err(NoHead::Refused(reason)) => refuse(&mut link, reason).await,
+        };
+        match after {
+            After::Again(leftover) => pending = leftover,
+            After::Close => return Cooled::Closed,
+            After::Linger => {
+                sender.finish();
+                linger(&mut receiver).await;
+                return Cooled::Closed;
+            }
+            After::Abort => {
+                stream.abort_on_close();
+                return Cooled::Closed;
+            }
+        }
+    }
+}
+
+/// Reads what the client still sends, for a moment: closing with unread octets would send RST, and RST takes our
+/// last answer with it (RFC 9112 §9.6).
+async fn linger(receiver: &mut Receiver) {
+    let deadline = Deadline::new();
+    deadline.set(LINGER_WAIT);
+    let mut read = 0;
+    while read < LINGER_BYTES_MAX {
+        if !receiver.is_armed() {
+            receiver.arm(Buffer::rent(Class::Head));
+        }
+        match deadline.limit(receiver.recv()).await {
+            Some((Ok(count), _)) if count > 0 => read += count,
+            Some(_) | None => return,
+        }
+    }
+}

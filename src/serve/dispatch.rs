@@ -1,0 +1,255 @@
+//! From a request head to what is to be done with it: checks in one fixed order, then the route.
+//!
+//! The order is that of doubt: first whether everybody would read the same request (framing, target, Host), then
+//! whose it is (site, path), then whether it may (access, size). The path that is matched is the path that is sent.
+
+use std::net::IpAddr;
+
+use super::incoming::Peer;
+use super::snapshot::{RoutePlan, Routes};
+use crate::h1::framing::{Framing, FramingError, of_request};
+use crate::h1::persistence::request_persists;
+use crate::http::authority::{Authority, HostName};
+use crate::http::fields::{FieldName, list_members};
+use crate::http::forwarding::{client_address, plain};
+use crate::http::hop_by_hop::ConnectionOptions;
+use crate::http::message::{RequestHead, Version};
+use crate::http::method::Method;
+use crate::http::target::{PathForm, Target, TargetForm, normalize_path, parse_target};
+use crate::policy::reason::Reason;
+
+/// What a request head says, checked.
+pub struct Facts<'a> {
+    /// How its body is delimited.
+    pub framing: Framing,
+    /// Its Connection field.
+    pub options: ConnectionOptions,
+    /// Its target, taken apart.
+    pub target: Target,
+    /// The authority as the client wrote it; empty with HTTP/1.0 without Host.
+    pub authority: &'a [u8],
+    /// The authority's host, in its one form; `None` as above.
+    pub host: Option<HostName>,
+    /// May the connection carry another request?
+    pub persists: bool,
+    /// The client waits for 100 before it sends the body.
+    pub expects_continue: bool,
+}
+
+/// What is to be done with a request.
+pub struct Routed<'a> {
+    /// The plan's number in the routes.
+    pub plan_number: u32,
+    /// The plan.
+    pub plan: &'a RoutePlan,
+    /// The path in the form that was matched.
+    pub path: &'a [u8],
+    /// Octets at the front of the path that the plan's prefix takes.
+    pub prefix_length: usize,
+    /// The token that an upgrade may pass with.
+    pub upgrade: Option<&'a [u8]>,
+}
+
+/// The addresses of a request: who is at the other end, and who is believed to be behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The peer, in plain form.
+    pub peer: IpAddr,
+    /// The client as believed.
+    pub address: IpAddr,
+    /// The peer's forwarding fields are believed.
+    pub is_trusted: bool,
+}
+
+/// Who sent the request.
+pub fn client_of(head: &RequestHead, octets: &[u8], peer: &Peer, routes: &Routes) -> Client {
+    let ip = plain(peer.address.ip());
+    let is_trusted = routes.is_trusted(ip);
+    let address = match is_trusted {
+        true => client_address(ip, &head.fields, octets, |hop| routes.is_trusted(hop)),
+        false => ip,
+    };
+    Client {
+        peer: ip,
+        address,
+        is_trusted,
+    }
+}
+
+/// Reads what a complete head says.
+///
+/// # Errors
+///
+/// Anything that two recipients might read differently, and what is never passed on.
+pub fn facts<'a>(head: &RequestHead, octets: &'a [u8]) -> Result<Facts<'a>, Reason> {
+    let framing = of_request(head, octets).map_err(|error| match error {
+        FramingError::UnknownCoding => Reason::UnsupportedCoding,
+        other => Reason::BadRequest(other.as_str()),
+    })?;
+    let options = ConnectionOptions::of(&head.fields, octets)
+        .map_err(|_| Reason::BadRequest("protected_nomination"))?;
+    if matches!(head.method, Method::Connect | Method::Trace) {
+        return Err(Reason::MethodRefused);
+    }
+    let target = parse_target(octets, head.target, head.method)
+        .map_err(|e| Reason::BadRequest(e.as_str()))?;
+    let (authority, host) = authority_of(head, octets, &target)?;
+    let expects_continue = match head.fields.first(octets, FieldName::Expect) {
+        None => false,
+        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
+            head.version == Version::Http11
+        }
+        Some(_) => return Err(Reason::ExpectationFailed),
+    };
+    let persists = request_persists(head.version, &options);
+    Ok(Facts {
+        framing,
+        options,
+        target,
+        authority,
+        host,
+        persists,
+        expects_continue,
+    })
+}
+
+/// The one Host (RFC 9112 §3.2); an absolute-form target must name the same authority.
+fn authority_of<'a>(
+    head: &RequestHead,
+    octets: &'a [u8],
+    target: &Target,
+) -> Result<(&'a [u8], Option<HostName>), Reason> {
+    let host = match head.fields.count(FieldName::Host) {
+        1 => head
+            .fields
+            .first(octets, FieldName::Host)
+            .unwrap_or_default(),
+        0 if head.version == Version::Http10 && target.form != TargetForm::Absolute => {
+            return Ok((b"", None));
+        }
+        0 => return Err(Reason::MissingHost),
+        _ => return Err(Reason::BadRequest("repeated_host")),
+    };
+    let authority = Authority::parse(host).map_err(|error| Reason::BadRequest(error.as_str()))?;
+    if let (Some(scheme), Some(span)) = (target.scheme, target.authority) {
+        let named = Authority::parse(span.of(octets))
+            .map_err(|error| Reason::BadRequest(error.as_str()))?;
+        if !named.is_same(&authority, scheme.default_port()) {
+            return Err(Reason::BadRequest("authority_mismatch"));
+        }
+    }
+    Ok((host, Some(authority.host)))
+}
+
+/// What the route was found to be, for the record, when something is wrong later.
+#[derive(Clone, Copy, Default)]
+pub struct Found {
+    /// The site's number.
+    pub site: Option<u32>,
+    /// The plan's number.
+    pub plan: Option<u32>,
+}
+
+/// A request that has been read and is to be routed.
+pub struct Request<'a> {
+    /// What the head says.
+    pub facts: &'a Facts<'a>,
+    /// The head.
+    pub head: &'a RequestHead,
+    /// The octets that its spans refer to.
+    pub octets: &'a [u8],
+    /// Who sent it.
+    pub client: Client,
+    /// Where it came in.
+    pub peer: Peer,
+}
+
+/// Finds the route. `scratch` is for a path that is not in its one form; `found` tells how far it came, also when
+/// it fails.
+///
+/// # Errors
+///
+/// No site, no route, or one that this request may not take.
+pub fn route<'a>(
+    request: &Request<'a>,
+    routes: &'a Routes,
+    scratch: &'a mut Vec<u8>,
+    found: &mut Found,
+) -> Result<Routed<'a>, Reason> {
+    let Request {
+        facts,
+        head,
+        octets,
+        client,
+        peer,
+    } = request;
+    let raw = match facts.target.path.of(octets) {
+        [] => b"/", // asterisk-form, or absolute-form without a path
+        raw => raw,
+    };
+    let form = normalize_path(raw, scratch).map_err(|error| Reason::BadRequest(error.as_str()))?;
+    let path: &[u8] = match form {
+        PathForm::AsIs => raw,
+        PathForm::Rewritten => scratch,
+    };
+    let table = routes.table();
+    let site = match &facts.host {
+        Some(host) => table.site(peer.listener, host),
+        None => table.nameless(peer.listener),
+    };
+    let site = site.ok_or(Reason::UnknownHost)?;
+    found.site = Some(site);
+    let matched = table.route(site, path).ok_or(Reason::NoRoute)?;
+    found.plan = Some(matched.route);
+    if table.is_ambiguous(site, path, matched.route) {
+        return Err(Reason::AmbiguousPath);
+    }
+    let plan = routes.plan(matched.route);
+    if !plan.settings.allow.permits(client.address) {
+        return Err(Reason::AddressForbidden);
+    }
+    if let (Framing::Length(length), Some(limit)) = (facts.framing, plan.settings.limits.body)
+        && length > limit
+    {
+        return Err(Reason::BodyTooLarge);
+    }
+    if plan.endpoints.is_none() {
+        return Err(Reason::NoRoute);
+    }
+    let upgrade = upgrade_of(facts, head, octets, plan);
+    Ok(Routed {
+        plan_number: matched.route,
+        plan,
+        path,
+        prefix_length: matched.prefix_len,
+        upgrade,
+    })
+}
+
+/// The protocol that this request may switch to (SECURITY.md rule 15); any other wish is ignored, as RFC 9110 §7.8
+/// allows.
+fn upgrade_of<'a>(
+    facts: &Facts<'_>,
+    head: &RequestHead,
+    octets: &'a [u8],
+    plan: &RoutePlan,
+) -> Option<&'a [u8]> {
+    let may = facts.options.upgrade
+        && head.method == Method::Get
+        && head.version == Version::Http11
+        && facts.framing == Framing::None;
+    if !may {
+        return None;
+    }
+    let wishes = head
+        .fields
+        .all(octets, FieldName::Upgrade)
+        .flat_map(list_members);
+    let mut allowed = wishes.filter(|wish| {
+        plan.settings
+            .upgrade
+            .iter()
+            .any(|t| t.as_bytes().eq_ignore_ascii_case(wish))
+    });
+    allowed.next()
+}

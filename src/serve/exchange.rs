@@ -1,0 +1,334 @@
+//! One exchange on an HTTP/1.1 connection: from a complete request head to the access record.
+
+use std::rc::Rc;
+
+use super::body::{RequestBody, copy_of};
+use super::dispatch::{self, Client, Found};
+use super::forward::{Forward, Trace, forward};
+use super::incoming::{BodySource, Incoming, Peer, ReplySink};
+use super::reply::Reply;
+use super::respond::{Answer, PageFormat, page};
+use super::scratch::Scratch;
+use super::snapshot::Current;
+use super::worker::Worker;
+use crate::h1::framing::Framing;
+use crate::http::fields::FieldName;
+use crate::net::clock::{precise_nanos, unix_nanos};
+use crate::net::{Buffer, Receiver, Sender};
+use crate::policy::exchange::{Progress, may_answer, may_reuse_downstream};
+use crate::policy::reason::Reason;
+use crate::telemetry::AccessRecord;
+use crate::telemetry::counters::Counter;
+use crate::upstream::Slot;
+
+/// What becomes of the connection.
+pub enum After {
+    /// Another exchange may follow; this was received behind the last one.
+    Again(Option<Buffer>),
+    /// It is closed: all was read and all was sent.
+    Close,
+    /// FIN is sent, and what the client still sends is read for a moment, so that it sees our answer first.
+    Linger,
+    /// It is reset: the response is not whole and the client must notice.
+    Abort,
+}
+
+/// The connection that an exchange runs on.
+pub struct Link<'a> {
+    /// The worker.
+    pub worker: &'a Rc<Worker>,
+    /// The other end.
+    pub peer: Peer,
+    /// Requests come in here.
+    pub receiver: &'a mut Receiver,
+    /// Responses go out here.
+    pub sender: &'a Sender,
+    /// Rented for the connection's hot time.
+    pub scratch: &'a mut Scratch,
+}
+
+/// What is known of an exchange when it has ended.
+#[derive(Default)]
+struct Ended {
+    found: Found,
+    trace: Trace,
+    client: Option<Client>,
+    failure: Option<Reason>,
+    /// Of a response made here.
+    own_status: Option<u16>,
+    content_read: u64,
+    content_sent: u64,
+    peer_finished: bool,
+}
+
+/// Runs the exchange whose head is complete in the scratch's parser and begins `head_buffer`'s window.
+pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
+    let began_nanos = precise_nanos();
+    let (worker, peer) = (link.worker, link.peer);
+    let current = worker.current();
+    let Scratch {
+        parser,
+        slot,
+        path,
+        request_deadline,
+        reply_deadline,
+    } = &mut *link.scratch;
+    let head = &parser.head;
+    let (octets, behind) = head_buffer.window().split_at(head.length);
+    let leftover = (!behind.is_empty()).then(|| copy_of(behind));
+
+    let counters = worker.counters();
+    let facts = dispatch::facts(head, octets);
+    let framing = facts.as_ref().map_or(Framing::None, |facts| facts.framing);
+    let body = RequestBody::new(link.receiver, request_deadline, counters, leftover, framing);
+    let idle = current.snapshot.routes.defaults.timeouts.write_idle;
+    let reply = Reply::new(link.sender, reply_deadline, counters, idle);
+    slot.begin_exchange(head.method);
+    let mut incoming = Incoming {
+        head,
+        octets,
+        peer,
+        id: worker.next_id(),
+        body: BodySource::Http1(body),
+        reply: ReplySink::Http1(reply),
+    };
+
+    let mut ended = Ended::default();
+    let outcome = match &facts {
+        Ok(facts) => {
+            handle(
+                worker,
+                &current,
+                facts,
+                &mut incoming,
+                slot,
+                path,
+                &mut ended,
+            )
+            .await
+        }
+        Err(reason) => Err(*reason),
+    };
+    if let Err(reason) = outcome {
+        fail(worker, &mut incoming, slot, reason, &mut ended).await;
+    }
+
+    let BodySource::Http1(body) = &incoming.body;
+    let ReplySink::Http1(reply) = &incoming.reply;
+    ended.content_read = body.content_octets();
+    ended.content_sent = reply.content_octets();
+    ended.peer_finished = body.peer_finished();
+    record(worker, &current, &incoming, slot, began_nanos, &ended);
+
+    let BodySource::Http1(body) = incoming.body;
+    after(&slot.progress.borrow(), &ended, body.into_leftover())
+}
+
+/// Routes and forwards.
+async fn handle(
+    worker: &Rc<Worker>,
+    current: &Current,
+    facts: &dispatch::Facts<'_>,
+    incoming: &mut Incoming<'_>,
+    slot: &mut Rc<Slot>,
+    path: &mut Vec<u8>,
+    ended: &mut Ended,
+) -> Result<(), Reason> {
+    let BodySource::Http1(body) = &incoming.body;
+    {
+        let mut progress = slot.progress.borrow_mut();
+        progress.request_read = body.is_complete();
+        progress.downstream_persists = facts.persists;
+    }
+    let routes = &current.snapshot.routes;
+    let (head, octets) = (incoming.head, incoming.octets);
+    let client = dispatch::client_of(head, octets, &incoming.peer, routes);
+    ended.client = Some(client);
+    let request = dispatch::Request {
+        facts,
+        head,
+        octets,
+        client,
+        peer: incoming.peer,
+    };
+    let routed = dispatch::route(&request, routes, path, &mut ended.found)?;
+    let this = Forward {
+        worker,
+        current,
+        facts,
+        routed: &routed,
+        client,
+    };
+    forward(&this, incoming, slot, &mut ended.trace).await
+}
+
+/// Answers with the reason's page, if an answer is still possible.
+async fn fail(
+    worker: &Worker,
+    incoming: &mut Incoming<'_>,
+    slot: &Slot,
+    reason: Reason,
+    ended: &mut Ended,
+) {
+    ended.failure = Some(reason);
+    let BodySource::Http1(body) = &mut incoming.body;
+    let ReplySink::Http1(reply) = &mut incoming.reply;
+    let answer = {
+        let mut progress = slot.progress.borrow_mut();
+        progress.failure = Some(reason);
+        let Some(status) = may_answer(&progress, reason) else {
+            return;
+        };
+        // A body that has come whole already is out of the way; one that has not is not waited for.
+        progress.request_read = progress.request_read || body.discard_received();
+        progress.downstream_persists &=
+            progress.request_read && !reason.closes_downstream() && !worker.is_draining();
+        progress.response_head_sent = true;
+        progress.response_sent_delimited = true;
+        Answer {
+            reason,
+            status,
+            format: PageFormat::wished(&incoming.head.fields, incoming.octets),
+            method: incoming.head.method,
+            id: incoming.id,
+            persists: progress.downstream_persists,
+            date: &worker.date(),
+        }
+    };
+    ended.own_status = Some(answer.status.code());
+    let (response, content) = page(&answer);
+    reply.note_content(content);
+    if reply.send(response).await.is_ok() {
+        slot.progress.borrow_mut().response_sent = true;
+    }
+}
+
+fn after(progress: &Progress, ended: &Ended, leftover: Option<Buffer>) -> After {
+    if may_reuse_downstream(progress) && !ended.peer_finished && !ended.trace.was_tunnel {
+        return After::Again(leftover);
+    }
+    let is_whole = progress.response_sent || (ended.trace.was_tunnel && ended.failure.is_none());
+    match (is_whole, progress.request_read && leftover.is_none()) {
+        (true, true) => After::Close,
+        (true, false) => After::Linger,
+        (false, _) => After::Abort,
+    }
+}
+
+/// Leaves the exchange's record.
+fn record(
+    worker: &Worker,
+    current: &Current,
+    incoming: &Incoming<'_>,
+    slot: &Slot,
+    began: u64,
+    ended: &Ended,
+) {
+    let progress = slot.progress.borrow();
+    let status = match ended.own_status {
+        Some(code) => code,
+        None if progress.response_head_sent => slot.head.borrow().status.code(),
+        None => 0,
+    };
+    count(worker, status);
+    let snapshot = &current.snapshot;
+    let plan = ended.found.plan.map(|number| snapshot.routes.plan(number));
+    if !worker.logs_access() || plan.is_some_and(|plan| !plan.settings.log) {
+        return;
+    }
+    let (head, octets) = (incoming.head, incoming.octets);
+    let field = |known| head.fields.first(octets, known);
+    let asked = ended
+        .trace
+        .endpoint
+        .map(|number| &*snapshot.endpoints.of(number).label);
+    let reason = ended.failure.map(Reason::text).unwrap_or_default();
+    worker.log_access(&AccessRecord {
+        ts_unix_nanos: unix_nanos(),
+        duration_nanos: precise_nanos().saturating_sub(began),
+        upstream_duration_nanos: asked.map(|_| {
+            ended
+                .trace
+                .ended_nanos
+                .saturating_sub(ended.trace.began_nanos)
+        }),
+        worker: worker.number(),
+        id: incoming.id,
+        peer: incoming.peer.address,
+        client_ip: ended
+            .client
+            .map_or(incoming.peer.address.ip(), |client| client.address),
+        proto: head.version,
+        method: head.method_token.of(octets),
+        host: field(FieldName::Host).unwrap_or_default(),
+        uri: head.target.of(octets),
+        user_id: None,
+        user_agent: field(FieldName::UserAgent),
+        referer: field(FieldName::Referer),
+        content_type: None,
+        status,
+        bytes_read: ended.content_read,
+        bytes_sent: ended.content_sent,
+        site: ended
+            .found
+            .site
+            .map_or("", |number| &snapshot.routes.site(number).name),
+        route: plan.map_or("", |plan| &plan.name),
+        upstream: asked.unwrap_or_default(),
+        reason: &reason,
+    });
+}
+
+fn count(worker: &Worker, status: u16) {
+    let counters = worker.counters();
+    counters.add(Counter::Exchanges, 1);
+    let class = match status {
+        100..=299 => Counter::Responses2xx,
+        300..=399 => Counter::Responses3xx,
+        400..=499 => Counter::Responses4xx,
+        500.. => Counter::Responses5xx,
+        _ => Counter::ExchangesAborted,
+    };
+    counters.add(class, 1);
+}
+
+/// Answers octets that never became a request, and leaves a record of it.
+pub async fn refuse(link: &mut Link<'_>, reason: Reason) -> After {
+    let began_nanos = precise_nanos();
+    let (worker, peer) = (link.worker, link.peer);
+    let current = worker.current();
+    let Scratch {
+        parser,
+        slot,
+        request_deadline,
+        reply_deadline,
+        ..
+    } = &mut *link.scratch;
+    // What was parsed before the fault is not shown: its spans may be half-filled.
+    parser.reset();
+    slot.begin_exchange(parser.head.method);
+    let counters = worker.counters();
+    let body = RequestBody::new(
+        link.receiver,
+        request_deadline,
+        counters,
+        None,
+        Framing::None,
+    );
+    let idle = current.snapshot.routes.defaults.timeouts.write_idle;
+    let mut incoming = Incoming {
+        head: &parser.head,
+        octets: b"",
+        peer,
+        id: worker.next_id(),
+        body: BodySource::Http1(body),
+        reply: ReplySink::Http1(Reply::new(link.sender, reply_deadline, counters, idle)),
+    };
+    let mut ended = Ended::default();
+    fail(worker, &mut incoming, slot, reason, &mut ended).await;
+    record(worker, &current, &incoming, slot, began_nanos, &ended);
+    match slot.progress.borrow().response_sent {
+        true => After::Linger,
+        false => After::Abort,
+    }
+}

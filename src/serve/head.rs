@@ -1,0 +1,129 @@
+//! Waiting for a request: until its head is complete, too large, malformed, or too late.
+
+use std::time::Duration;
+
+use super::scratch::Scratch;
+use crate::config::Settings;
+use crate::h1::error::ParseErrorKind;
+use crate::h1::field_lines::{HeadLimits, Progress};
+use crate::h1::request::RequestParser;
+use crate::net::stream::is_cancelled;
+use crate::net::{Buffer, Class, Receiver};
+use crate::policy::reason::Reason;
+use crate::telemetry::counters::{Counter, CounterBlock};
+
+/// How long a connection stays hot without a request: its buffer and its task's larger half are given up then.
+pub const HOT_IDLE: Duration = Duration::from_secs(1);
+
+/// Why there is no request.
+pub enum NoHead {
+    /// Nothing has come for a while, and nothing is half there: the connection may grow cold.
+    Idle,
+    /// The client has closed, or is gone.
+    Closed,
+    /// What came is no request that may be served; the connection is answered and closed.
+    Refused(Reason),
+}
+
+/// Receives until a head is complete in the parser; returns the buffer whose window begins with it.
+///
+/// `pending` is what was received behind the last request. On a fresh connection the head's deadline runs from
+/// now on, else from the head's first octet.
+///
+/// **Cancellation**: what was received is lost; the connection must be closed.
+///
+/// # Errors
+///
+/// See [`NoHead`].
+pub async fn read_head(
+    scratch: &mut Scratch,
+    receiver: &mut Receiver,
+    pending: Option<Buffer>,
+    settings: &Settings,
+    is_fresh: bool,
+    counters: &CounterBlock,
+) -> Result<Buffer, NoHead> {
+    let limits = HeadLimits {
+        head_bytes: settings.limits.header_size,
+        fields: settings.limits.header_count,
+    };
+    let deadline = &scratch.request_deadline;
+    let mut buffer = match pending {
+        Some(buffer) => buffer,
+        None => {
+            if !receiver.is_armed() {
+                receiver.arm(Buffer::rent_for_head(Class::Head));
+            }
+            deadline.set_idle(HOT_IDLE);
+            let (result, buffer) = match deadline.limit(receiver.recv()).await {
+                Some(received) => received,
+                // Late or drained; whatever came in the meantime is served.
+                None => receiver.disarm().await.expect("it is armed"),
+            };
+            match result {
+                Ok(0) => return Err(NoHead::Closed),
+                Ok(count) => counters.add(Counter::DownstreamBytesReceived, count as u64),
+                Err(error) if is_cancelled(&error) => return Err(NoHead::Idle),
+                Err(_) => return Err(NoHead::Closed),
+            }
+            buffer
+        }
+    };
+    scratch.parser.reset();
+    let mut is_limited = false;
+    loop {
+        match parse(&mut scratch.parser, &buffer, &limits)? {
+            Progress::Complete => return Ok(buffer),
+            Progress::Incomplete => {}
+        }
+        if !is_limited {
+            is_limited = true;
+            // On a fresh connection up to HOT_IDLE has been waited already; the limit is the same tenth of it.
+            let used = if is_fresh { HOT_IDLE } else { Duration::ZERO };
+            deadline.set(
+                settings
+                    .timeouts
+                    .header
+                    .saturating_sub(used)
+                    .max(Duration::from_millis(1)),
+            );
+        }
+        if buffer.receive_room() == 0 {
+            let class = if buffer.start() == 0 {
+                buffer.class().larger()
+            } else {
+                Some(buffer.class())
+            };
+            // The parser refuses a head over its limit before the classes end.
+            buffer = buffer.moved_to(class.ok_or(NoHead::Refused(Reason::HeaderTooLarge))?);
+        }
+        receiver.arm(buffer);
+        let received = deadline.limit(receiver.recv()).await;
+        let (result, back) = received.ok_or(NoHead::Refused(Reason::HeaderTimeout))?;
+        buffer = back;
+        match result {
+            Ok(0) | Err(_) => return Err(NoHead::Closed),
+            Ok(count) => counters.add(Counter::DownstreamBytesReceived, count as u64),
+        }
+    }
+}
+
+fn parse(
+    parser: &mut RequestParser,
+    buffer: &Buffer,
+    limits: &HeadLimits,
+) -> Result<Progress, NoHead> {
+    parser
+        .parse(buffer.window(), limits)
+        .map_err(|error| NoHead::Refused(reason_of(error.kind)))
+}
+
+fn reason_of(kind: ParseErrorKind) -> Reason {
+    match kind {
+        ParseErrorKind::HeadTooLarge | ParseErrorKind::TooManyFields => Reason::HeaderTooLarge,
+        ParseErrorKind::RequestLineTooLong => Reason::UriTooLong,
+        ParseErrorKind::MethodTooLong => Reason::MethodTooLong,
+        ParseErrorKind::UnsupportedVersion => Reason::UnsupportedVersion,
+        other => Reason::BadRequest(other.as_str()),
+    }
+}

@@ -1,0 +1,197 @@
+//! Snapshot: all that a worker needs to know, immutable, in parts that are republished alone.
+//!
+//! Control builds it, posts it to every worker, and keeps a reference of its own until no worker has one, so that a
+//! worker never frees one. An exchange ends on the snapshot that it began with.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::config::{Action, Config, EndpointAddress, HostPattern, Settings};
+use crate::policy::balance::RoundRobin;
+use crate::policy::route::{ListenerIndex, Table, TableBuilder};
+use crate::upstream::{EndpointNumber, Endpoints};
+
+/// What control publishes. A clone is as cheap as its parts' references.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// What becomes of which request; changes when the configuration does.
+    pub routes: Arc<Routes>,
+    /// Where the endpoints are; changes when a name resolves to something else.
+    pub endpoints: Arc<Endpoints>,
+}
+
+/// The configuration as the data plane uses it.
+pub struct Routes {
+    table: Table,
+    sites: Vec<SitePlan>,
+    plans: Vec<RoutePlan>,
+    trusted_proxies: Vec<IpNet>,
+    /// In force until a request has found its route.
+    pub defaults: Settings,
+}
+
+/// A site, as the data plane uses it.
+pub struct SitePlan {
+    /// As logged.
+    pub name: Box<str>,
+}
+
+/// A path of a site, as the data plane uses it.
+pub struct RoutePlan {
+    /// As logged.
+    pub name: Box<str>,
+    /// Where requests go; `None`: 404.
+    pub endpoints: Option<Box<[EndpointNumber]>>,
+    /// How.
+    pub settings: Settings,
+}
+
+/// The endpoints that a configuration names, each once, in the order of their numbers.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum EndpointKey {
+    /// An address from the file.
+    Address(EndpointAddress),
+    /// The built-in origin that echoes requests.
+    Whoami,
+}
+
+/// A configuration made ready for the data plane.
+pub struct Plan {
+    /// What workers get.
+    pub routes: Routes,
+    /// What control has to resolve.
+    pub endpoints: Vec<EndpointKey>,
+}
+
+/// Turns a configuration into what workers use. Listener `n` of [`Config::listeners`] is [`ListenerIndex`] `n`.
+pub fn plan(config: &Config) -> Plan {
+    let mut table = TableBuilder::new();
+    let mut endpoints = EndpointNumbers::default();
+    let (mut sites, mut plans) = (Vec::new(), Vec::new());
+    for (site, number) in config.sites.iter().zip(0u32..) {
+        sites.push(SitePlan {
+            name: site.name.as_str().into(),
+        });
+        for route in &site.routes {
+            let plan_number = u32::try_from(plans.len()).expect("fewer than 2^32 paths");
+            let is_guarded = route.settings.allow.is_guard();
+            table.path(number, route.pattern.clone(), plan_number, is_guarded);
+            plans.push(RoutePlan {
+                name: route.name.as_str().into(),
+                endpoints: endpoints.of(&route.action),
+                settings: route.settings.clone(),
+            });
+        }
+    }
+    for listener in config.listeners() {
+        let index = table.add_listener();
+        for site in listener.sites {
+            let number = u32::try_from(site).expect("fewer than 2^32 sites");
+            match &config.sites[site].host {
+                HostPattern::Exact(host) => table.exact(index, host.clone(), number),
+                HostPattern::Wildcard(suffix) => table.wildcard(index, suffix.clone(), number),
+                HostPattern::Any => table.fallback(index, number),
+            };
+        }
+    }
+    let routes = Routes {
+        table: table.build(),
+        sites,
+        plans,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        defaults: config.defaults.clone(),
+    };
+    Plan {
+        routes,
+        endpoints: endpoints.keys,
+    }
+}
+
+#[derive(Default)]
+struct EndpointNumbers {
+    keys: Vec<EndpointKey>,
+    known: HashMap<EndpointKey, EndpointNumber>,
+}
+
+impl EndpointNumbers {
+    fn of(&mut self, action: &Action) -> Option<Box<[EndpointNumber]>> {
+        match action {
+            Action::Proxy(addresses) => {
+                let keys = addresses.iter().cloned().map(EndpointKey::Address);
+                Some(keys.map(|key| self.number(key)).collect())
+            }
+            Action::Whoami => Some([self.number(EndpointKey::Whoami)].into()),
+            Action::None => None,
+        }
+    }
+
+    fn number(&mut self, key: EndpointKey) -> EndpointNumber {
+        if let Some(number) = self.known.get(&key) {
+            return *number;
+        }
+        let number =
+            EndpointNumber(u32::try_from(self.keys.len()).expect("fewer than 2^32 endpoints"));
+        self.keys.push(key.clone());
+        self.known.insert(key, number);
+        number
+    }
+}
+
+impl Routes {
+    /// The routing table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The site of this number, which the table gave.
+    pub fn site(&self, number: u32) -> &SitePlan {
+        &self.sites[number as usize]
+    }
+
+    /// The plan of this number, which the table gave.
+    pub fn plan(&self, number: u32) -> &RoutePlan {
+        &self.plans[number as usize]
+    }
+
+    /// Are forwarding fields from this peer believed? `ip` is in plain form.
+    pub fn is_trusted(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// A snapshot on a worker: with whose turn it is on each route.
+pub struct Current {
+    /// What was published.
+    pub snapshot: Snapshot,
+    turns: RefCell<Vec<RoundRobin>>,
+}
+
+impl Current {
+    /// For one worker, which begins its rounds at its own number.
+    pub fn new(snapshot: Snapshot, worker: u16) -> Current {
+        let turns = snapshot
+            .routes
+            .plans
+            .iter()
+            .map(|_| RoundRobin::new(usize::from(worker)))
+            .collect();
+        Current {
+            snapshot,
+            turns: RefCell::new(turns),
+        }
+    }
+
+    /// Picks among `endpoints` places for a plan, never the place `tried`.
+    pub fn pick(&self, plan: u32, endpoints: usize, tried: Option<usize>) -> Option<usize> {
+        self.turns.borrow_mut()[plan as usize].pick(endpoints, tried)
+    }
+}
+
+/// The number of a listener in [`Config::listeners`].
+pub fn listener_index(position: usize) -> ListenerIndex {
+    ListenerIndex(u16::try_from(position).expect("fewer listeners than ports"))
+}
