@@ -14,8 +14,8 @@
 //! | 4 | [`net`] | sockets, tasks and time on the ring |
 //! | 6 | [`upstream`] | one worker's view of the origins |
 //! | 7 | [`serve`] | the data plane |
-//! | 8 | `control` | the control plane: its own thread |
-//! | 9 | `cli` | one file a verb |
+//! | 8 | [`control`] | the control plane: its own thread |
+//! | 9 | [`cli`] | one file a verb |
 //!
 //! Floors 0 to 3 are pure: octets, values and the time go in, values come out. (Floor 5 is TLS's.)
 //!
@@ -46,10 +46,20 @@
 //! *reason*: why hotgate itself answered or gave up; from one fixed list.
 
 pub mod http;
+
 pub mod h1;
+
 pub mod policy;
 pub mod telemetry;
+
 pub mod config;
+
 pub mod net;
+
 pub mod upstream;
+
 pub mod serve;
+
+pub mod control;
+
+pub mod cli;

@@ -1,0 +1,30 @@
+//! Exit codes: the same for every verb.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// It did what was asked.
+    Fine,
+    /// It tried and failed.
+    Failed,
+    /// The arguments are wrong.
+    Usage,
+    /// The system does not permit it to this user.
+    Permission,
+    /// The configuration is invalid (EX_CONFIG of sysexits.h: systemd does not restart on it).
+    Config,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Fine => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Permission => 77,
+            Exit::Config => 78,
+        })
+    }
+}

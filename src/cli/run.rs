@@ -1,0 +1,70 @@
+//! `hotgate run`: serve in the foreground.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::Exit;
+use super::files::{read, say};
+use crate::config::{Config, Level};
+use crate::control::supervisor::{Failure, serve};
+
+/// Reads the configuration and serves it until a signal.
+pub(super) fn run(named: Option<&Path>) -> Exit {
+    match read(named) {
+        Ok(config) => run_config(config, announce),
+        Err(exit) => exit,
+    }
+}
+
+/// Serves a configuration until a signal.
+pub(super) fn run_config(config: Config, ready: impl FnOnce(&[SocketAddr])) -> Exit {
+    start_event_log(config.log.level);
+    match serve(config, ready) {
+        Ok(()) => Exit::Fine,
+        Err(failure) => {
+            say(&format!("error: {failure}"));
+            exit_of(&failure)
+        }
+    }
+}
+
+fn announce(addresses: &[SocketAddr]) {
+    for address in addresses {
+        say(&format!("listening on {address}"));
+    }
+    say("ready");
+}
+
+fn exit_of(failure: &Failure) -> Exit {
+    let is_permission = match failure {
+        Failure::Bind(error) => error.error.kind() == io::ErrorKind::PermissionDenied,
+        Failure::System(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        Failure::AccessLog(_) | Failure::Worker(_) => false,
+    };
+    if is_permission {
+        Exit::Permission
+    } else {
+        Exit::Failed
+    }
+}
+
+/// Events go to standard error, without the time: journald and container engines add their own.
+fn start_event_log(level: Level) {
+    let level = match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .without_time();
+    // Set once: a second call in one process keeps the first.
+    let _ = log
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .try_init();
+}

@@ -1,0 +1,13 @@
+//! The control plane: one ordinary thread beside the workers.
+//!
+//! It reads what is configured, resolves names, binds sockets, starts workers, publishes snapshots, and hears signals.
+//! The data plane never waits for it. What it cannot do without waiting (getaddrinfo, writing logs) it hands
+//! to helper threads.
+
+pub mod limits;
+pub mod log_output;
+pub mod log_writer;
+pub mod ports;
+pub mod resolve;
+pub mod supervisor;
+pub mod whoami;

@@ -1,0 +1,212 @@
+//! Listening sockets at start: each port bound once alone, to see whether it is free, then once for each worker.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use crate::config::ListenAddress;
+use crate::net::listener::{bind, wildcard};
+
+/// A listener's sockets: one for each worker, all of one SO_REUSEPORT group. The control thread keeps them for the
+/// life of the process, and workers get duplicates, so that a worker that ends never closes the queue.
+pub struct Bound {
+    /// The address as bound: with the port that the system chose, where the file says 0.
+    pub address: SocketAddr,
+    /// One for each worker.
+    pub sockets: Vec<TcpListener>,
+}
+
+/// Why a port could not be had.
+#[derive(Debug)]
+pub struct BindError {
+    /// As written in the configuration.
+    pub wanted: ListenAddress,
+    /// What the system said.
+    pub error: io::Error,
+    /// Who has it.
+    pub holder: Option<Holder>,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BindError {
+            wanted,
+            error,
+            holder,
+        } = self;
+        match (error.kind(), holder) {
+            (io::ErrorKind::AddrInUse, Some(holder)) => {
+                write!(
+                    f,
+                    "cannot listen on {wanted}: {holder} has the port; stop it, or choose another"
+                )
+            }
+            (io::ErrorKind::AddrInUse, None) => {
+                write!(
+                    f,
+                    "cannot listen on {wanted}: the port is in use; `ss -ltnp` as root says by whom"
+                )
+            }
+            (io::ErrorKind::PermissionDenied, _) => write!(
+                f,
+                "cannot listen on {wanted}: ports below 1024 need CAP_NET_BIND_SERVICE; run it as a service or with sudo"
+            ),
+            (_, _) => write!(f, "cannot listen on {wanted}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Binds a listener for `workers` workers.
+///
+/// # Errors
+///
+/// The port is in use by anybody, or the system does not give it to us.
+pub fn bind_for(wanted: ListenAddress, workers: usize) -> Result<Bound, BindError> {
+    let result = match wanted {
+        ListenAddress::Address(address) => bind_group(address, workers),
+        ListenAddress::Any { port } => match bind_group(wildcard(port, true), workers) {
+            // No IPv6 on this machine.
+            Err(error) if is_without_ipv6(&error) => bind_group(wildcard(port, false), workers),
+            other => other,
+        },
+    };
+    result.map_err(|error| {
+        let in_use = error.kind() == io::ErrorKind::AddrInUse;
+        let holder = in_use.then(|| holder_of(wanted.port())).flatten();
+        BindError {
+            wanted,
+            error,
+            holder,
+        }
+    })
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+    )
+}
+
+fn bind_group(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    let is_dual_stack = address.ip() == IpAddr::from([0u16; 8]);
+    // Alone first: with SO_REUSEPORT a second hotgate would join the group of the first and take half of its clients.
+    drop(bind(address, is_dual_stack, false)?);
+    let first = bind(address, is_dual_stack, true)?;
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(bind(address, is_dual_stack, true)?);
+    }
+    Ok(Bound { address, sockets })
+}
+
+/// A process that listens on a port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// Its id.
+    pub pid: u32,
+    /// Its name, as the kernel keeps it.
+    pub name: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// Who listens on this TCP port, as far as we may know: other users' processes are hidden from plain users.
+pub fn holder_of(port: u16) -> Option<Holder> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let inodes: Vec<String> = tables
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| listening_inodes(&table, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find_map(|pid| {
+        let mut descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+        let holds = descriptors.any(|descriptor| {
+            fs::read_link(descriptor.path()).is_ok_and(|link| {
+                inodes
+                    .iter()
+                    .any(|inode| link.as_os_str() == inode.as_str())
+            })
+        });
+        let name = || {
+            fs::read_to_string(format!("/proc/{pid}/comm"))
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        holds.then(|| Holder { pid, name: name() })
+    })
+}
+
+/// The inodes of sockets that listen on the port, from a table like /proc/net/tcp.
+fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
+    const LISTEN: &str = "0A";
+    let suffix = format!(":{port:04X}");
+    let inode_of = |line: &str| {
+        let mut columns = line.split_whitespace();
+        let (local, state) = (columns.nth(1)?, columns.nth(1)?);
+        let inode = columns.nth(5)?;
+        (local.ends_with(&suffix) && state == LISTEN)
+            .then(|| inode.parse().ok())
+            .flatten()
+    };
+    table.lines().skip(1).filter_map(inode_of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4242 1 0 100 0 0 10 0
+   1: 0100007F:1F90 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000     0        0 4343 1 0 100 0 0 10 0
+   2: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4444 1 0 100 0 0 10 0
+";
+
+    #[test]
+    fn only_listening_sockets_of_the_port_count() {
+        assert_eq!(listening_inodes(TABLE, 8080), [4242]);
+        assert_eq!(listening_inodes(TABLE, 80), [4444]);
+        assert_eq!(listening_inodes(TABLE, 81), [0u64; 0]);
+    }
+
+    #[test]
+    fn a_port_in_use_is_seen_and_its_holder_named() {
+        let held = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = held.local_addr().expect("bound");
+        let Err(refused) = bind_for(ListenAddress::Address(address), 2) else {
+            panic!("bound a port that is in use")
+        };
+        assert_eq!(refused.error.kind(), io::ErrorKind::AddrInUse);
+        let holder = refused.holder.as_ref().expect("our own process");
+        assert_eq!(holder.pid, std::process::id());
+        assert!(
+            refused
+                .to_string()
+                .contains(&format!("(pid {})", holder.pid))
+        );
+    }
+
+    #[test]
+    fn every_worker_gets_a_socket_of_the_same_port() {
+        let bound =
+            bind_for(ListenAddress::Address(([127, 0, 0, 1], 0).into()), 3).expect("a free port");
+        assert_eq!(bound.sockets.len(), 3);
+        for socket in &bound.sockets {
+            assert_eq!(socket.local_addr().expect("bound"), bound.address);
+        }
+    }
+}
