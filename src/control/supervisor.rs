@@ -21,8 +21,9 @@ use crate::config::{AccessLog, Config, EndpointAddress, LogFormat, LogTarget, Pi
 use crate::net::clock::seed;
 use crate::net::ladder::Rung;
 use crate::net::mailbox::{Mailbox, mailbox};
+use crate::serve::core::{ConnectionLimit, Parts};
 use crate::serve::snapshot::{EndpointKey, Plan, Snapshot, listener_index, plan};
-use crate::serve::worker::{ConnectionLimit, Letter, Setup, run};
+use crate::serve::worker::{Letter, Setup, run};
 use crate::telemetry::counters::CounterBlock;
 use crate::telemetry::{LineFormat, Redaction};
 use crate::upstream::tokens::Tokens;
@@ -199,16 +200,18 @@ impl Supervisor {
                 ));
             }
             let setup = Setup {
-                number: u16::try_from(number).expect("the configuration allows far fewer"),
+                parts: Parts {
+                    number: u16::try_from(number).expect("the configuration allows far fewer"),
+                    snapshot: self.snapshot.clone(),
+                    tokens: tokens.clone(),
+                    counters: Arc::new(CounterBlock::new()),
+                    access: log.map(LogWriter::sink),
+                    boot,
+                    connections: connections.clone(),
+                },
                 listeners,
                 slit,
-                snapshot: self.snapshot.clone(),
-                tokens: tokens.clone(),
-                counters: Arc::new(CounterBlock::new()),
-                access: log.map(LogWriter::sink),
-                boot,
                 backend: config.server.backend,
-                connections: connections.clone(),
             };
             let core = (!cores.is_empty()).then(|| cores[number % cores.len()]);
             let thread = start_thread(setup, core, tell.clone())?;
@@ -334,7 +337,7 @@ fn start_thread(
     core: Option<core_affinity::CoreId>,
     tell: UnboundedSender<News>,
 ) -> io::Result<JoinHandle<()>> {
-    let worker = setup.number;
+    let worker = setup.parts.number;
     std::thread::Builder::new()
         .name(format!("worker-{worker}"))
         .spawn(move || {

@@ -10,9 +10,9 @@
 //! response (§5.2); it is refused there as well, for a value that one reader folds and another cuts is the
 //! same hole in either direction.
 //!
-//! Whether a line is complete is the granularity of progress: what has been read of an unfinished line is
-//! forgotten and read again with the next piece. A peer that sends a 32 KiB line octet by octet makes us read
-//! 32 K times 16 KiB on average, which costs less than the 32 K receives.
+//! Whether a line is complete is the granularity of progress. Of an unfinished line the name is read again with the
+//! next piece, and the value from where it stopped: were all of it read again, 32 KiB of obs-text sent octet by
+//! octet would cost several times what their receives do.
 
 use super::error::{ParseError, ParseErrorKind};
 use super::scan::{self, Unusual};
@@ -63,10 +63,30 @@ pub enum Progress {
     Incomplete,
 }
 
-/// Reads field lines from `at`, the first octet of one, until the empty line.
+/// How far a field section has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// The first octet of the line that is not complete yet.
+    pub(super) line_start: usize,
+    /// In that line, how far a value has been seen to go on: at least `line_start`.
+    pub(super) value_end: usize,
+}
+
+impl Place {
+    /// At the first octet of a line.
+    #[inline]
+    pub(super) fn at(line_start: usize) -> Place {
+        Place {
+            line_start,
+            value_end: line_start,
+        }
+    }
+}
+
+/// Reads field lines from `place` until the empty line.
 ///
-/// Each complete line is pushed to `fields`, and `at` moves behind it; after `Complete`, `at` stands behind
-/// the empty line. `bytes` is the message from its first octet, for the ranges and offsets count from there.
+/// Each complete line is pushed to `fields`, and `place` moves behind it; after `Complete`, it stands behind the
+/// empty line. `bytes` is the message from its first octet, for the ranges and offsets count from there.
 ///
 /// # Errors
 ///
@@ -75,26 +95,29 @@ pub enum Progress {
 #[inline]
 pub(super) fn parse_field_lines(
     bytes: &[u8],
-    at: &mut usize,
+    place: &mut Place,
     fields: &mut Fields,
     lines_max: usize,
 ) -> Result<Progress, ParseError> {
-    let mut unusual = Unusual::new(bytes, *at);
-    let mut start = *at;
+    let mut unusual = Unusual::new(bytes, place.value_end);
+    let mut start = place.line_start;
     loop {
         // The end of the line first: where the next one begins must not wait for what is found in this one.
         let mut line_end = unusual.next();
         let Some(colon) =
             scan::colon_behind_token(bytes, start).filter(|_| fields.len() < lines_max)
         else {
-            *at = start;
-            return end_of_section(bytes, at, fields.len() >= lines_max);
+            *place = Place::at(start);
+            return end_of_section(bytes, place, fields.len() >= lines_max);
         };
         while !is_crlf(bytes, line_end) {
             match bytes.get(line_end) {
                 Some(octet) if chars::is_field_vchar(*octet) => line_end = unusual.next(),
                 Some(_) | None => {
-                    *at = start;
+                    *place = Place {
+                        line_start: start,
+                        value_end: line_end,
+                    };
                     return value_without_end(bytes, line_end);
                 }
             }
@@ -134,13 +157,15 @@ fn trimmed(bytes: &[u8], (mut start, mut end): (usize, usize)) -> (usize, usize)
     (start, end)
 }
 
-/// What stands at `at` is no name with a colon, or one too many: the empty line, too few octets, or a fault.
-fn end_of_section(bytes: &[u8], at: &mut usize, is_full: bool) -> Result<Progress, ParseError> {
-    if is_full && !matches!(bytes.get(*at), None | Some(b'\r')) {
-        return Err(ParseErrorKind::TooManyFields.at(*at));
+/// What stands at the beginning of a line is no name with a colon, or one too many: the empty line, too few octets,
+/// or a fault.
+fn end_of_section(bytes: &[u8], place: &mut Place, is_full: bool) -> Result<Progress, ParseError> {
+    let start = place.line_start;
+    if is_full && !matches!(bytes.get(start), None | Some(b'\r')) {
+        return Err(ParseErrorKind::TooManyFields.at(start));
     }
-    let stop = scan::token_end(bytes, *at);
-    let is_first = stop == *at;
+    let stop = scan::token_end(bytes, start);
+    let is_first = stop == start;
     let Some(octet) = bytes.get(stop) else {
         return Ok(Progress::Incomplete);
     };
@@ -148,7 +173,7 @@ fn end_of_section(bytes: &[u8], at: &mut usize, is_full: bool) -> Result<Progres
         b'\r' if is_first => match bytes.get(stop + 1) {
             None => return Ok(Progress::Incomplete),
             Some(b'\n') => {
-                *at = stop + 2;
+                *place = Place::at(stop + 2);
                 return Ok(Progress::Complete);
             }
             Some(_) => ParseErrorKind::BareCr,
@@ -186,8 +211,8 @@ mod tests {
     fn parse(text: &[u8], lines_max: usize) -> Option<Result<Lines, (ParseErrorKind, usize)>> {
         every_prefix(
             text,
-            || (0, Fields::new()),
-            |(at, fields), bytes| match parse_field_lines(bytes, at, fields, lines_max) {
+            || (Place::at(0), Fields::new()),
+            |(place, fields), bytes| match parse_field_lines(bytes, place, fields, lines_max) {
                 Ok(Progress::Incomplete) => None,
                 Ok(Progress::Complete) => {
                     let text = |span: Span| span.of(bytes).escape_ascii().to_string();

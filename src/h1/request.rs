@@ -10,7 +10,7 @@
 //! what form it has, and whether that suits the method, is `http::target`'s to say.
 
 use super::error::{ParseError, ParseErrorKind};
-use super::field_lines::{self, HeadLimits, Progress};
+use super::field_lines::{HeadLimits, Place, Progress, parse_field_lines};
 use super::scan;
 use crate::http::chars;
 use crate::http::fields::Span;
@@ -34,8 +34,8 @@ pub struct RequestParser {
     /// Filled in when [`Progress::Complete`] has been answered; half-filled before.
     pub head: RequestHead,
     stage: Stage,
-    /// The first octet of the line that is not complete yet. Below `RequestLine` always 0.
-    line_start: usize,
+    /// Behind the request line; until that is complete, at the first octet.
+    place: Place,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +56,7 @@ impl RequestParser {
     pub fn reset(&mut self) {
         self.head.clear();
         self.stage = Stage::RequestLine;
-        self.line_start = 0;
+        self.place = Place::default();
     }
 
     /// Goes on where it stood.
@@ -76,7 +76,7 @@ impl RequestParser {
         if let Stage::RequestLine = self.stage {
             let line = &window[..window.len().min(REQUEST_LINE_BYTES_MAX)];
             match parse_request_line(line, &mut self.head)? {
-                Some(line_end) => self.line_start = line_end,
+                Some(line_end) => self.place = Place::at(line_end),
                 None if line.len() == REQUEST_LINE_BYTES_MAX => {
                     return Err(ParseErrorKind::RequestLineTooLong.at(line.len()));
                 }
@@ -86,16 +86,11 @@ impl RequestParser {
         }
         if let Stage::FieldLines = self.stage {
             let fields = &mut self.head.fields;
-            match field_lines::parse_field_lines(
-                window,
-                &mut self.line_start,
-                fields,
-                limits.fields,
-            )? {
+            match parse_field_lines(window, &mut self.place, fields, limits.fields)? {
                 Progress::Complete => {}
                 Progress::Incomplete => return limits.incomplete(window),
             }
-            self.head.length = self.line_start;
+            self.head.length = self.place.line_start;
             self.stage = Stage::Complete;
         }
         Ok(Progress::Complete)

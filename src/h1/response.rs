@@ -11,7 +11,7 @@
 //! that nobody asked for are a reason to drop the connection (RFC 9112 §9.2).
 
 use super::error::{ParseError, ParseErrorKind};
-use super::field_lines::{self, HeadLimits, Progress};
+use super::field_lines::{HeadLimits, Place, Progress, parse_field_lines};
 use super::request;
 use super::scan::Unusual;
 use crate::http::chars;
@@ -29,8 +29,8 @@ pub struct ResponseParser {
     /// Filled in when [`Progress::Complete`] has been answered; half-filled before.
     pub head: ResponseHead,
     stage: Stage,
-    /// The first octet of the line that is not complete yet. In `StatusLine` always 0.
-    line_start: usize,
+    /// Behind the status line; until that is complete, at the first octet.
+    place: Place,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,7 +51,7 @@ impl ResponseParser {
     pub fn reset(&mut self) {
         self.head.clear();
         self.stage = Stage::StatusLine;
-        self.line_start = 0;
+        self.place = Place::default();
     }
 
     /// Goes on where it stood; as [`RequestParser::parse`](request::RequestParser::parse).
@@ -64,23 +64,18 @@ impl ResponseParser {
         let window = &bytes[..bytes.len().min(limits.head_bytes)];
         if let Stage::StatusLine = self.stage {
             match parse_status_line(window, &mut self.head)? {
-                Some(line_end) => self.line_start = line_end,
+                Some(line_end) => self.place = Place::at(line_end),
                 None => return limits.incomplete(window),
             }
             self.stage = Stage::FieldLines;
         }
         if let Stage::FieldLines = self.stage {
             let fields = &mut self.head.fields;
-            match field_lines::parse_field_lines(
-                window,
-                &mut self.line_start,
-                fields,
-                limits.fields,
-            )? {
+            match parse_field_lines(window, &mut self.place, fields, limits.fields)? {
                 Progress::Complete => {}
                 Progress::Incomplete => return limits.incomplete(window),
             }
-            self.head.length = self.line_start;
+            self.head.length = self.place.line_start;
             self.stage = Stage::Complete;
         }
         Ok(Progress::Complete)

@@ -168,23 +168,46 @@ const fn slot_of(name: &[u8]) -> usize {
 
 /// Does `name` spell `spelling`, which holds only letters, digits and `-`?
 ///
-/// Eight octets at a time, the last eight over again. Letters are those octets of a spelling that have
-/// bit 6, and the two cases of a letter differ in bit 5 and no other: so the two may differ there alone.
+/// Compares the longest word that fits at either end; in the middle the two may overlap. The parser's
+/// time goes to this more than to anything else of its own, and most names are short: octet by octet, or
+/// eight at a time with the rest one by one, took a fifth of it more.
 #[inline]
 fn is_same(name: &[u8], spelling: &[u8]) -> bool {
-    if name.len() != spelling.len() {
-        return false;
+    const _: () = assert!(SPELLING_OCTETS_MIN == 2 && SPELLING_OCTETS_MAX <= 32);
+    name.len() == spelling.len()
+        && match name.len() {
+            16.. => is_same_at_ends::<16>(name, spelling),
+            8..16 => is_same_at_ends::<8>(name, spelling),
+            4..8 => is_same_at_ends::<4>(name, spelling),
+            0..4 => is_same_at_ends::<2>(name, spelling),
+        }
+}
+
+/// Are the first and the last `N` octets the same but for the case of letters? All of a text of at most
+/// `2 * N` octets.
+#[inline]
+fn is_same_at_ends<const N: usize>(name: &[u8], spelling: &[u8]) -> bool {
+    is_same_word::<N>(name.first_chunk(), spelling.first_chunk())
+        && is_same_word::<N>(name.last_chunk(), spelling.last_chunk())
+}
+
+/// Letters are those octets of a spelling that have bit 6, and the two cases of a letter differ in bit 5 and
+/// no other: so the two may differ there alone.
+#[inline]
+fn is_same_word<const N: usize>(name: Option<&[u8; N]>, spelling: Option<&[u8; N]>) -> bool {
+    const LETTERS: u128 = u128::from_ne_bytes([0x40; 16]);
+    let word = |octets: &[u8; N]| {
+        let mut word = [0; 16];
+        word[..N].copy_from_slice(octets);
+        u128::from_ne_bytes(word)
+    };
+    match (name, spelling) {
+        (Some(name), Some(spelling)) => {
+            let case_bits = (word(spelling) & LETTERS) >> 1;
+            (word(name) ^ word(spelling)) & !case_bits == 0
+        }
+        (_, _) => false,
     }
-    let (Some(name_end), Some(spelling_end)) = (name.last_chunk(), spelling.last_chunk()) else {
-        return name.eq_ignore_ascii_case(spelling);
-    };
-    let differs = |name: &[u8; 8], spelling: &[u8; 8]| {
-        let (name, spelling) = (u64::from_ne_bytes(*name), u64::from_ne_bytes(*spelling));
-        let case_bits = (spelling & 0x4040_4040_4040_4040) >> 1;
-        (name ^ spelling) & !case_bits != 0
-    };
-    let mut chunks = name.as_chunks().0.iter().zip(spelling.as_chunks().0);
-    !differs(name_end, spelling_end) && !chunks.any(|(name, spelling)| differs(name, spelling))
 }
 
 static SLOTS: [FieldName; 1 << SLOT_BITS] = slots();

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawF
 use std::rc::Rc;
 
 use monoio::BufResult;
-use monoio::io::{AsyncWriteRent, CancelHandle, CancelableAsyncReadRent};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent};
 use monoio::net::{TcpStream, UnixStream};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{
@@ -68,7 +68,16 @@ impl Socket {
         unsafe { &mut *self.stream.get() }
     }
 
-    /// Receives into the room behind the buffer's window; ended without loss by the handle's canceller. Submitted
+    /// Receives into the room behind the buffer's window. Submitted when called, not when first polled.
+    pub(super) fn recv(
+        &self,
+        buffer: Buffer,
+    ) -> impl Future<Output = BufResult<usize, Buffer>> + use<> {
+        // SAFETY: `read` clones the descriptor into the operation and returns without touching the stream again.
+        unsafe { self.stream() }.read(buffer)
+    }
+
+    /// As [`recv`](Socket::recv), but ended without loss by the handle's canceller. Submitted
     /// when first polled.
     pub(super) fn cancelable_recv(
         &self,

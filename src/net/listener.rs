@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use super::deadline::pause;
 use super::fd::Socket;
 use super::stream::{Stream, is_cancelled};
-use super::task::Notify;
+use super::task::{Either, Notify, race};
 
 /// Connections that may wait to be accepted; the kernel caps it at net.core.somaxconn.
 const BACKLOG: i32 = 4096;
@@ -95,6 +95,7 @@ pub async fn accept_until(
     stop: &Notify,
     mut hand_over: impl FnMut(Accepted),
 ) -> io::Result<()> {
+    let queue = listener.try_clone()?;
     let listener = TcpListener::from_std(listener)?;
     let mut canceller = Canceller::new();
     let stopping = Cell::new(false);
@@ -122,13 +123,17 @@ pub async fn accept_until(
             Err(error) => {
                 hand_over(Accepted::Failed(error));
                 if !stopping.get() {
-                    stopping.set(
-                        super::race(pause(ACCEPT_REST), stop.notified()).await
-                            == super::Either::Right(()),
-                    );
+                    stopping
+                        .set(race(pause(ACCEPT_REST), stop.notified()).await == Either::Right(()));
                 }
             }
         }
+    }
+    // Those that the kernel has accepted already are ours: closing the socket would reset them.
+    while let Ok((stream, peer)) = queue.accept() {
+        stream.set_nonblocking(true)?;
+        let socket = Socket::from_fd(stream.into())?;
+        hand_over(Accepted::Connection(Stream::new(socket), peer));
     }
     Ok(())
 }

@@ -31,9 +31,15 @@ impl Stream {
         Stream { socket }
     }
 
-    /// The receiving half. One at a time.
+    /// The receiving half, whose receive is armed for the connection's life. One at a time.
     pub fn receiver(&self) -> Receiver {
-        Receiver::new(self.socket.clone())
+        Receiver::new(self.socket.clone(), None)
+    }
+
+    /// The receiving half, whose receive may be [disarmed](Receiver::disarm). One at a time; each receive costs some
+    /// hundred instructions more.
+    pub fn disarmable_receiver(&self) -> Receiver {
+        Receiver::new(self.socket.clone(), Some(Canceller::new()))
     }
 
     /// The sending half. One at a time.
@@ -105,13 +111,13 @@ impl Sender {
 type Received = (io::Result<usize>, Buffer);
 
 /// What a receiver and its pump hand to each other.
-#[derive(Default)]
 struct Exchange {
     /// A buffer to receive into, until the pump has taken it.
     lent: Cell<Option<Buffer>>,
     /// A finished receive, until the receiver has taken it.
     done: Cell<Option<Received>>,
-    canceller: RefCell<Canceller>,
+    /// Of a receiver that may be disarmed.
+    canceller: RefCell<Option<Canceller>>,
 }
 
 /// The receiving half of a connection.
@@ -125,14 +131,22 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    fn new(socket: Socket) -> Receiver {
-        let exchange = Rc::new(Exchange::default());
+    fn new(socket: Socket, canceller: Option<Canceller>) -> Receiver {
+        let canceller = RefCell::new(canceller);
+        let exchange = Rc::new(Exchange {
+            lent: Cell::new(None),
+            done: Cell::new(None),
+            canceller,
+        });
         let shared = exchange.clone();
         let pump = Box::pin(async move {
             loop {
                 let lent = poll_fn(|_| shared.lent.take().map_or(Poll::Pending, Poll::Ready)).await;
-                let handle = shared.canceller.borrow().handle();
-                let received = socket.cancelable_recv(lent, handle).await;
+                let handle = shared.canceller.borrow().as_ref().map(Canceller::handle);
+                let received = match handle {
+                    Some(handle) => socket.cancelable_recv(lent, handle).await,
+                    None => socket.recv(lent).await,
+                };
                 shared.done.set(Some(received));
             }
         });
@@ -188,13 +202,18 @@ impl Receiver {
     }
 
     /// Ends the armed receive without losing what it may have brought. None armed: `None`. Nothing received:
-    /// the buffer comes back with an error of raw code ECANCELED.
+    /// the buffer comes back with an error of raw code ECANCELED. Panics if the receiver was not made for it.
     pub async fn disarm(&mut self) -> Option<Received> {
         if !self.armed {
             return None;
         }
-        let canceller = self.exchange.canceller.take();
-        drop(canceller.cancel());
+        let canceller = self
+            .exchange
+            .canceller
+            .take()
+            .expect("a disarmable receiver");
+        let next = canceller.cancel();
+        self.exchange.canceller.replace(Some(next));
         Some(self.recv().await)
     }
 }

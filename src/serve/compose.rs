@@ -2,10 +2,8 @@
 //!
 //! Nothing is copied through unread: every line was parsed, and the framing is always our own (SECURITY.md rule 1).
 
-use std::io::Write;
-use std::net::IpAddr;
-
 use super::dispatch::{Client, Facts, Routed};
+use super::incoming::IpText;
 use super::reply::Delimiter;
 use crate::config::HostHeader;
 use crate::h1::encode::{Encoder, encode_request_line, encode_status_line};
@@ -33,6 +31,8 @@ pub struct RequestParts<'a> {
     pub routed: &'a Routed<'a>,
     /// Who sent it.
     pub client: Client,
+    /// The peer's address as text.
+    pub peer_text: &'a IpText,
     /// The port that it came in on.
     pub port: u16,
     /// The endpoint as written.
@@ -139,6 +139,7 @@ fn forwarding(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {
         facts,
         routed,
         client,
+        peer_text,
         port,
         ..
     } = *parts;
@@ -153,7 +154,7 @@ fn forwarding(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {
             e.put(b", ");
         }
     }
-    put_ip(e, client.peer);
+    e.put(peer_text.as_bytes());
     e.put(b"\r\n");
     let said = |known| {
         head.fields
@@ -176,9 +177,10 @@ fn forwarding(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {
             e.put(b"\r\n");
         }
     }
-    e.put(b"X-Real-IP: ");
-    put_ip(e, client.address);
-    e.put(b"\r\n");
+    match client.address == client.peer {
+        true => e.field(b"X-Real-IP", peer_text.as_bytes()),
+        false => e.field(b"X-Real-IP", IpText::new(client.address).as_bytes()),
+    }
     let outer = said(FieldName::XForwardedPrefix).unwrap_or_default();
     let stripped = match routed.plan.settings.strip {
         true => &routed.path[..routed.prefix_length],
@@ -200,17 +202,6 @@ fn via(version: Version) -> &'static [u8] {
     }
 }
 
-fn put_ip(e: &mut Encoder<'_>, ip: IpAddr) {
-    /// The longest is an IPv6 address with an IPv4 tail.
-    const IP_TEXT_MAX: usize = 45;
-    let mut text = [0u8; IP_TEXT_MAX];
-    let mut rest = &mut text[..];
-    // A slice takes what fits, and every address does.
-    let _ = write!(rest, "{ip}");
-    let left = rest.len();
-    e.put(&text[..IP_TEXT_MAX - left]);
-}
-
 fn length_field(e: &mut Encoder<'_>, length: u64) {
     e.put(b"Content-Length: ");
     e.put_decimal(length);
@@ -221,6 +212,8 @@ fn length_field(e: &mut Encoder<'_>, length: u64) {
 pub struct ResponseParts<'a> {
     /// As received.
     pub head: &'a ResponseHead,
+    /// Its Connection field.
+    pub options: ConnectionOptions,
     /// The octets that its spans refer to.
     pub octets: &'a [u8],
     /// How its content is delimited now.
@@ -239,14 +232,12 @@ pub struct ResponseParts<'a> {
 pub fn response(e: &mut Encoder<'_>, parts: &ResponseParts<'_>) {
     let ResponseParts { head, octets, .. } = *parts;
     encode_status_line(e, head.status, head.reason.of(octets));
-    // The reader has checked it: a connection option that is protected is refused there.
-    let options = ConnectionOptions::of(&head.fields, octets).unwrap_or_default();
     for line in head.fields.iter() {
         let is_framing = matches!(
             line.known,
             FieldName::ContentLength | FieldName::TransferEncoding
         );
-        if is_framing || options.stops(line, &head.fields, octets) {
+        if is_framing || parts.options.stops(line, &head.fields, octets) {
             continue;
         }
         e.field(line.name.of(octets), line.value.of(octets));

@@ -12,10 +12,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::core::Worker;
 use super::exchange::{After, Link, refuse, run};
 use super::head::{HOT_IDLE, NoHead, read_head};
 use super::incoming::Peer;
-use super::worker::Worker;
 use crate::net::{Buffer, Class, Deadline, Receiver, Stream};
 
 /// Octets that are read and thrown away after our last answer.
@@ -65,7 +65,7 @@ fn cold_limit(worker: &Worker, is_fresh: bool) -> Duration {
 
 async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, is_fresh: &mut bool) -> Cooled {
     let mut scratch = worker.rent_scratch();
-    let (mut receiver, sender) = (stream.receiver(), stream.sender());
+    let (mut receiver, sender) = (stream.disarmable_receiver(), stream.sender());
     let mut pending = None;
     loop {
         let head = {

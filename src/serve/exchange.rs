@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::body::{RequestBody, copy_of};
+use super::core::Worker;
 use super::dispatch::{self, Client, Found};
 use super::forward::{Forward, Trace, forward};
 use super::incoming::{BodySource, Incoming, Peer, ReplySink};
@@ -10,7 +11,6 @@ use super::reply::Reply;
 use super::respond::{Answer, PageFormat, page};
 use super::scratch::Scratch;
 use super::snapshot::Current;
-use super::worker::Worker;
 use crate::h1::framing::Framing;
 use crate::http::fields::FieldName;
 use crate::net::clock::{precise_nanos, unix_nanos};

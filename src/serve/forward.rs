@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use super::compose::{self, OWN_FIELDS_BYTES_MAX, RequestParts};
+use super::core::Worker;
 use super::dispatch::{Client, Facts, Routed};
 use super::incoming::{BodySource, Incoming, ReplySink};
 use super::relay::{Attempt, Relayed, relay};
 use super::snapshot::Current;
 use super::tunnel;
-use super::worker::Worker;
 use crate::h1::chunked::{CHUNK_HEAD_BYTES_MAX, encode_chunk_head_before};
 use crate::h1::encode::Encoder;
 use crate::h1::field_lines::HeadLimits;
@@ -194,10 +194,10 @@ impl Forward<'_> {
             slot,
             timeouts,
             version: incoming.head.version,
+            upgrade: self.routed.upgrade,
             framing: held.framing,
             is_request_queued,
-            date: self.worker.date(),
-            is_draining: self.worker.is_draining(),
+            worker: self.worker,
         };
         match relay(&attempt, body, reply).await? {
             Relayed::Whole => {}
@@ -267,6 +267,7 @@ impl Forward<'_> {
             framing: held.framing,
             routed: self.routed,
             client: self.client,
+            peer_text: &incoming.peer.text,
             port: incoming.peer.port,
             endpoint: &self.current.snapshot.endpoints.of(endpoint).authority,
         };

@@ -1,6 +1,7 @@
 //! The seam between a connection and what is done with its requests.
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
 
 use super::body::RequestBody;
 use super::reply::Reply;
@@ -11,6 +12,8 @@ use crate::telemetry::RequestId;
 /// The other end of a downstream connection, and where it came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
+    /// The text of its address, made once: it is in every request that is passed on.
+    pub text: IpText,
     /// Its address; IPv4-mapped ones as IPv4.
     pub address: SocketAddr,
     /// The listener in the routing table.
@@ -45,4 +48,49 @@ pub enum BodySource<'a> {
 pub enum ReplySink<'a> {
     /// An HTTP/1.1 connection.
     Http1(Reply<'a>),
+}
+
+/// The longest has an IPv4 tail.
+const IP_TEXT_MAX: usize = 45;
+
+/// An address as text, in place.
+#[derive(Clone, Copy, Debug)]
+pub struct IpText {
+    octets: [u8; IP_TEXT_MAX],
+    length: u8,
+}
+
+impl IpText {
+    /// As `Display` writes it.
+    pub fn new(ip: IpAddr) -> IpText {
+        let mut octets = [0; IP_TEXT_MAX];
+        let mut rest = &mut octets[..];
+        write!(rest, "{ip}").expect("the longest address fits");
+        let length = (IP_TEXT_MAX - rest.len()) as u8;
+        IpText { octets, length }
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.octets[..usize::from(self.length)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_what_display_writes() {
+        for ip in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "::",
+            "2001:db8:1111:2222:3333:4444:5555:6666",
+            "::ffff:1.2.3.4",
+        ] {
+            let ip: IpAddr = ip.parse().expect("an address");
+            assert_eq!(IpText::new(ip).as_bytes(), ip.to_string().as_bytes());
+        }
+    }
 }

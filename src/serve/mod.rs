@@ -19,6 +19,7 @@
 pub mod body;
 pub mod compose;
 pub mod connection;
+pub mod core;
 pub mod dispatch;
 pub mod exchange;
 pub mod forward;

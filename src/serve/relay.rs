@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::body::RequestBody;
 use super::compose::{self, OWN_FIELDS_BYTES_MAX, ResponseParts};
+use super::core::Worker;
 use super::reply::{Delimiter, Reply, frame_chunk};
 use crate::config::Timeouts;
 use crate::h1::chunked::LAST_CHUNK;
@@ -29,14 +30,14 @@ pub struct Attempt<'a> {
     pub timeouts: &'a Timeouts,
     /// The client's version.
     pub version: Version,
+    /// The protocol that the request asked to switch to.
+    pub upgrade: Option<&'a [u8]>,
     /// How the request's body is delimited.
     pub framing: Framing,
     /// The body was read whole before, and is queued with the head.
     pub is_request_queued: bool,
-    /// For a response that has no Date.
-    pub date: [u8; 29],
-    /// The worker drains: no connection carries on.
-    pub is_draining: bool,
+    /// The worker: while it drains no connection carries on.
+    pub worker: &'a Worker,
 }
 
 /// How an attempt that did not fail ended.
@@ -136,6 +137,9 @@ async fn pass_response(attempt: &Attempt<'_>, reply: &mut Reply<'_>) -> Result<R
                 reply.deadline().set_or_clear(attempt.timeouts.response);
             }
             ArrivalKind::Switched => {
+                if !is_switched_as_asked(attempt, &arrival) {
+                    return Err(Reason::UnrequestedUpgrade);
+                }
                 let head = encode_head(attempt, &arrival, Delimiter::Close, false);
                 attempt.slot.progress.borrow_mut().response_head_sent = true;
                 reply.send(head).await?;
@@ -156,7 +160,7 @@ async fn pass_final(
         let mut progress = attempt.slot.progress.borrow_mut();
         // A request that is still being read may never be read whole; a worker that drains keeps nothing.
         progress.downstream_persists &=
-            progress.request_read && !attempt.is_draining && delimiter.is_explicit();
+            progress.request_read && !attempt.worker.is_draining() && delimiter.is_explicit();
         progress.response_head_sent = true;
         progress.response_sent_delimited = delimiter.is_explicit();
         progress.downstream_persists
@@ -202,6 +206,17 @@ async fn pass_final(
     Ok(Relayed::Whole)
 }
 
+/// Does the 101 name the protocol that was asked for, and no other (RFC 9110 §15.2.2)?
+fn is_switched_as_asked(attempt: &Attempt<'_>, arrival: &Arrival) -> bool {
+    let head = attempt.slot.head.borrow();
+    let octets = arrival.head_octets();
+    let mut named = head.fields.all(octets, FieldName::Upgrade);
+    match (named.next(), named.next(), attempt.upgrade) {
+        (Some(name), None, Some(asked)) => name.eq_ignore_ascii_case(asked),
+        _ => false,
+    }
+}
+
 fn delimiter_of(framing: Framing, version: Version) -> Delimiter {
     match (framing, version) {
         (Framing::None, _) => Delimiter::Bodyless,
@@ -243,12 +258,13 @@ fn encode_head(
     let mut e = Encoder::new(out.spare_mut());
     let parts = ResponseParts {
         head: &head,
+        options: arrival.options,
         octets: arrival.head_octets(),
         delimiter,
         method: attempt.slot.progress.borrow().method,
         persists,
         switched: arrival.kind == ArrivalKind::Switched,
-        date: &attempt.date,
+        date: &attempt.worker.date(),
     };
     compose::response(&mut e, &parts);
     let written = e.finish().expect("room was asked for");

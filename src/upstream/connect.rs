@@ -1,4 +1,4 @@
-//! Dialling an endpoint: its addresses in turn, within one limit.
+//! Dialling an endpoint: its addresses in turn, within one limit; then the task that owns the connection.
 
 use std::io;
 use std::rc::Rc;
@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::endpoint::{Address, Endpoint, EndpointNumber};
+use super::flush::flush;
 use super::pool::Upstreams;
-use crate::net::{Deadline, Stream, connect};
+use super::reader::read;
+use crate::net::{Deadline, Stream, connect, race, spawn};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
 
@@ -37,9 +39,11 @@ pub async fn dial(
         .limit(first_that_answers(&endpoint.addresses))
         .await;
     match dialled.unwrap_or(Err(Reason::ConnectTimeout)) {
-        Ok(stream) => Ok(Connection::start(
-            upstreams, number, stream, token, idle_limit,
-        )),
+        Ok(stream) => {
+            let connection = Connection::new(number, token, idle_limit);
+            start(upstreams, &connection, stream);
+            Ok(connection)
+        }
         Err(reason) => {
             upstreams
                 .counters()
@@ -47,6 +51,29 @@ pub async fn dial(
             Err(reason)
         }
     }
+}
+
+/// Starts the task that owns the connection for its life.
+fn start(upstreams: &Rc<Upstreams>, connection: &Rc<Connection>, stream: Stream) {
+    let (owner, upstreams) = (connection.clone(), upstreams.clone());
+    let panicked = (connection.clone(), upstreams.clone());
+    let close = |connection: &Connection, upstreams: &Upstreams, reason| {
+        upstreams.forget(connection);
+        connection.fail_all(reason);
+    };
+    spawn(
+        async move {
+            // Flush before read: a send that is complete is noted before the answer to it is looked at.
+            let io = race(flush(&owner, &stream), read(&owner, &stream, &upstreams));
+            race(io, owner.doomed.notified()).await;
+            close(&owner, &upstreams, Reason::UpstreamClosed);
+        },
+        move || {
+            let (connection, upstreams) = panicked;
+            upstreams.counters().add(Counter::Panics, 1);
+            close(&connection, &upstreams, Reason::Internal);
+        },
+    );
 }
 
 async fn first_that_answers(addresses: &[Address]) -> Result<Stream, Reason> {

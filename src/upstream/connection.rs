@@ -6,13 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::endpoint::EndpointNumber;
-use super::flush::flush;
-use super::pool::Upstreams;
-use super::reader::read;
 use super::slot::Slot;
 use super::tokens::Token;
 use crate::net::clock::{Tick, now};
-use crate::net::{Buffer, Deadline, Notify, Stream, race, spawn};
+use crate::net::{Buffer, Deadline, Notify};
 use crate::policy::reason::Reason;
 
 /// Octets of a request that may wait in the outbox before its exchange is asked to wait.
@@ -50,15 +47,13 @@ pub(super) struct Outbox {
 }
 
 impl Connection {
-    /// Takes a new stream over and starts the task that owns it.
-    pub(super) fn start(
-        upstreams: &Rc<Upstreams>,
+    /// A connection that has just been made, idle.
+    pub(super) fn new(
         endpoint: EndpointNumber,
-        stream: Stream,
         token: Token,
         idle_limit: Duration,
     ) -> Rc<Connection> {
-        let connection = Rc::new(Connection {
+        Rc::new(Connection {
             endpoint,
             fifo: RefCell::new(VecDeque::with_capacity(1)),
             outbox: Outbox {
@@ -75,23 +70,7 @@ impl Connection {
             idle_limit: Cell::new(idle_limit),
             idle: Deadline::new(),
             _token: token,
-        });
-        let (owner, upstreams) = (connection.clone(), upstreams.clone());
-        let panicked = (connection.clone(), upstreams.clone());
-        spawn(
-            async move {
-                // Flush before read: a send that is complete is noted before the answer to it is looked at.
-                let io = race(flush(&owner, &stream), read(&owner, &stream, &upstreams));
-                race(io, owner.doomed.notified()).await;
-                owner.close(&upstreams, Reason::UpstreamClosed);
-            },
-            move || {
-                let (connection, upstreams) = panicked;
-                upstreams.count_panic();
-                connection.close(&upstreams, Reason::Internal);
-            },
-        );
-        connection
+        })
     }
 
     /// The endpoint it leads to.
@@ -119,20 +98,19 @@ impl Connection {
         self.doomed.notify();
     }
 
-    /// The front exchange's response is complete and the connection may carry another: back into the pool.
-    pub(super) fn rest(self: &Rc<Self>, upstreams: &Upstreams) {
+    /// The last exchange is complete: from now on it is idle.
+    pub(super) fn rest(&self) {
         assert!(
             self.fifo.borrow().is_empty() && !self.is_doomed(),
             "pooled while in use"
         );
         self.idle_since.set(now());
         self.idle.set_idle(self.idle_limit.get());
-        upstreams.check_in(self.clone());
     }
 
-    fn close(&self, upstreams: &Upstreams, reason: Reason) {
+    /// Its task has ended: what was still to come will not.
+    pub(super) fn fail_all(&self, reason: Reason) {
         self.is_doomed.set(true);
-        upstreams.forget(self);
         for slot in self.fifo.borrow_mut().drain(..) {
             slot.put_end(Err(reason));
             slot.wake();

@@ -43,10 +43,6 @@ impl Upstreams {
         &self.counters
     }
 
-    pub(super) fn count_panic(&self) {
-        self.counters.add(Counter::Panics, 1);
-    }
-
     /// Takes out the idle connection that was used last, if it has been idle for less than `idle_max`.
     pub fn check_out(
         &self,

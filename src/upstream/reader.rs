@@ -51,7 +51,8 @@ pub(super) async fn read(connection: &Rc<Connection>, stream: &Stream, upstreams
         connection.fifo.borrow_mut().pop_front();
         if may_rest {
             // First to the pool, then the wake: an exchange that is quick finds the connection there.
-            connection.rest(upstreams);
+            connection.rest();
+            upstreams.check_in(connection.clone());
         }
         slot.put_end(outcome);
         slot.wake();
@@ -179,6 +180,7 @@ impl Reader<'_> {
                 buffer: copy,
                 base: 0,
                 framing: Framing::None,
+                options: ConnectionOptions::default(),
             });
             slot.wake();
             while slot.has_arrival() {
@@ -192,7 +194,7 @@ impl Reader<'_> {
     /// Decides the framing of the final response, hands its head over, and reads its content.
     async fn content(&mut self, mut buffer: Buffer, slot: &Slot) -> Result<(), Reason> {
         let base = buffer.start();
-        let (kind, framing) = self.final_head(&buffer, slot)?;
+        let (kind, framing, options) = self.final_head(&buffer, slot)?;
         let head_length = self.parser.head.length;
         std::mem::swap(&mut self.parser.head, &mut slot.head.borrow_mut());
         self.parser.reset();
@@ -205,6 +207,7 @@ impl Reader<'_> {
             buffer,
             base,
             framing,
+            options,
         });
         let mut is_over = self.note_end(&ending, slot);
         if is_over {
@@ -243,7 +246,11 @@ impl Reader<'_> {
     }
 
     /// What the final head says: is it one that may be passed on, and how is its content delimited?
-    fn final_head(&self, buffer: &Buffer, slot: &Slot) -> Result<(ArrivalKind, Framing), Reason> {
+    fn final_head(
+        &self,
+        buffer: &Buffer,
+        slot: &Slot,
+    ) -> Result<(ArrivalKind, Framing, ConnectionOptions), Reason> {
         let (head, octets) = (&self.parser.head, buffer.window());
         let mut progress = slot.progress.borrow_mut();
         let options = ConnectionOptions::of(&head.fields, octets)
@@ -251,7 +258,7 @@ impl Reader<'_> {
         if head.status == Status::SWITCHING_PROTOCOLS {
             let is_asked_for = progress.upgrade_sent && options.upgrade;
             return match is_asked_for {
-                true => Ok((ArrivalKind::Switched, Framing::UntilClose)),
+                true => Ok((ArrivalKind::Switched, Framing::UntilClose, options)),
                 false => Err(Reason::UnrequestedUpgrade),
             };
         }
@@ -265,7 +272,7 @@ impl Reader<'_> {
             self.connection.idle_limit.set(limit);
             progress.upstream_persists &= !limit.is_zero();
         }
-        Ok((ArrivalKind::Final, framing))
+        Ok((ArrivalKind::Final, framing, options))
     }
 
     /// Notes in the exchange's progress when the content is complete.

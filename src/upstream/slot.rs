@@ -12,6 +12,7 @@ use std::task::Poll;
 
 use crate::h1::field_lines::HeadLimits;
 use crate::h1::framing::Framing;
+use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::ResponseHead;
 use crate::http::method::Method;
 use crate::net::{Buffer, Notify};
@@ -39,6 +40,8 @@ pub struct Arrival {
     pub base: usize,
     /// How the content is delimited on the upstream's side.
     pub framing: Framing,
+    /// The head's Connection field.
+    pub options: ConnectionOptions,
 }
 
 impl Arrival {

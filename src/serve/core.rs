@@ -1,0 +1,207 @@
+//! What all tasks of one worker share: its number, snapshot, origins, counters, log, scratch, and how many
+//! connections are open.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::scratch::{Rented, ScratchPool};
+use super::snapshot::{Current, Snapshot};
+use crate::http::date::imf_fixdate;
+use crate::net::Notify;
+use crate::net::clock::unix_nanos;
+use crate::telemetry::counters::{Counter, CounterBlock};
+use crate::telemetry::{AccessRecord, AccessSink, RequestId, RequestIdSource};
+use crate::upstream::Upstreams;
+use crate::upstream::tokens::Tokens;
+
+/// Downstream connections at once, in the whole process.
+pub struct ConnectionLimit {
+    open: AtomicUsize,
+    limit: usize,
+}
+
+impl ConnectionLimit {
+    /// At most `limit` of them.
+    pub fn new(limit: usize) -> ConnectionLimit {
+        ConnectionLimit {
+            open: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    fn enter(&self) -> bool {
+        self.open.fetch_add(1, Ordering::Relaxed) < self.limit
+    }
+
+    fn leave(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One worker's state, shared by its tasks.
+pub struct Worker {
+    number: u16,
+    current: RefCell<Rc<Current>>,
+    upstreams: Rc<Upstreams>,
+    counters: Arc<CounterBlock>,
+    access: Option<AccessSink>,
+    ids: RequestIdSource,
+    scratch: ScratchPool,
+    connections: Arc<ConnectionLimit>,
+    /// Connections of this worker, and who waits for the last of them.
+    open: Cell<usize>,
+    last_closed: Notify,
+    is_draining: Cell<bool>,
+    /// The second that `date_text` speaks of.
+    date_second: Cell<u64>,
+    date_text: Cell<[u8; 29]>,
+}
+
+/// What [`Worker::new`] takes.
+pub struct Parts {
+    /// From 0.
+    pub number: u16,
+    /// The first snapshot.
+    pub snapshot: Snapshot,
+    /// Open connections to each endpoint, of all workers.
+    pub tokens: Tokens,
+    /// The worker's own counters.
+    pub counters: Arc<CounterBlock>,
+    /// The way into the access log, if there is one.
+    pub access: Option<AccessSink>,
+    /// The process's part of request ids.
+    pub boot: u64,
+    /// Downstream connections of the whole process.
+    pub connections: Arc<ConnectionLimit>,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(parts: Parts) -> Rc<Worker> {
+        let upstreams = Upstreams::new(parts.tokens, parts.counters.clone());
+        Rc::new(Worker {
+            number: parts.number,
+            current: RefCell::new(Rc::new(Current::new(parts.snapshot, parts.number))),
+            upstreams,
+            counters: parts.counters,
+            access: parts.access,
+            ids: RequestIdSource::new(parts.boot, parts.number),
+            scratch: ScratchPool::default(),
+            connections: parts.connections,
+            open: Cell::new(0),
+            last_closed: Notify::new(),
+            is_draining: Cell::new(false),
+            date_second: Cell::new(u64::MAX),
+            date_text: Cell::new([0; 29]),
+        })
+    }
+
+    /// From the next exchange on, this snapshot holds.
+    pub fn take_up(&self, snapshot: Snapshot) {
+        *self.current.borrow_mut() = Rc::new(Current::new(snapshot, self.number));
+    }
+
+    /// From now on no connection is kept longer than its exchange.
+    pub fn begin_draining(&self) {
+        self.is_draining.set(true);
+    }
+
+    /// Its number, from 0.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The newest snapshot.
+    pub fn current(&self) -> Rc<Current> {
+        self.current.borrow().clone()
+    }
+
+    /// Its origins.
+    pub fn upstreams(&self) -> &Rc<Upstreams> {
+        &self.upstreams
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &CounterBlock {
+        &self.counters
+    }
+
+    /// A name for an exchange.
+    pub fn next_id(&self) -> RequestId {
+        self.ids.next_id()
+    }
+
+    /// Does it accept no more, and keep no connection longer than its exchange?
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// What a hot connection needs.
+    pub fn rent_scratch(&self) -> Rented<'_> {
+        self.scratch.rent()
+    }
+
+    /// Is there an access log?
+    pub fn logs_access(&self) -> bool {
+        self.access.is_some()
+    }
+
+    /// Leaves a record in the access log.
+    pub fn log_access(&self, record: &AccessRecord<'_>) {
+        if let Some(access) = &self.access
+            && !access.push(record)
+        {
+            self.counters.add(Counter::AccessLinesDropped, 1);
+        }
+    }
+
+    /// The Date field's value, made once a second.
+    pub fn date(&self) -> [u8; 29] {
+        let second = unix_nanos() / 1_000_000_000;
+        if self.date_second.get() != second {
+            self.date_second.set(second);
+            self.date_text.set(imf_fixdate(second));
+        }
+        self.date_text.get()
+    }
+
+    /// Waits until no connection is open. **Cancellation**: nothing is lost.
+    pub async fn none_open(&self) {
+        while self.open.get() > 0 {
+            self.last_closed.notified().await;
+        }
+    }
+}
+
+/// An accepted connection, counted until it is dropped.
+pub struct OpenConnection {
+    worker: Rc<Worker>,
+    /// The process has no more than it may have.
+    pub is_within_limit: bool,
+}
+
+impl OpenConnection {
+    /// Counts it.
+    pub fn new(worker: Rc<Worker>) -> OpenConnection {
+        let is_within_limit = worker.connections.enter();
+        worker.open.set(worker.open.get() + 1);
+        OpenConnection {
+            worker,
+            is_within_limit,
+        }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.connections.leave();
+        worker.counters.add(Counter::ConnectionsClosed, 1);
+        worker.open.set(worker.open.get() - 1);
+        if worker.open.get() == 0 {
+            worker.last_closed.notify();
+        }
+    }
+}
