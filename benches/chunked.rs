@@ -22,14 +22,9 @@ fn decode(body: &[u8], piece_bytes: usize) -> usize {
     let mut content_bytes = 0;
     for piece in body.chunks(piece_bytes) {
         let mut rest = piece;
-        loop {
-            match decoder.step(rest).expect("a valid body") {
-                ChunkStep::Content { start, end } => {
-                    content_bytes += end - start;
-                    rest = &rest[end..];
-                }
-                ChunkStep::NeedMore | ChunkStep::Done { .. } => break,
-            }
+        while let ChunkStep::Content { start, end } = decoder.step(rest).expect("a valid body") {
+            content_bytes += end - start;
+            rest = &rest[end..];
         }
     }
     assert!(decoder.is_done());

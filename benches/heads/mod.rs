@@ -1,7 +1,8 @@
-//! Heads as real clients and servers send them, for the benches that read heads.
+//! Heads as real clients and servers send them, for the benches that read heads. Each of them uses some.
+#![allow(dead_code)]
 
 /// Chrome 141 opening a page, on Linux.
-pub const CHROME: &[u8] = b"GET /docs/getting-started?lang=en HTTP/1.1\r\n\
+pub(crate) const CHROME: &[u8] = b"GET /docs/getting-started?lang=en HTTP/1.1\r\n\
 Host: www.example.com\r\n\
 Connection: keep-alive\r\n\
 Cache-Control: max-age=0\r\n\
@@ -23,7 +24,7 @@ If-None-Match: W/\"6720f1c5-3a1b\"\r\n\
 \r\n";
 
 /// Firefox 143 loading an image.
-pub const FIREFOX: &[u8] = b"GET /img/logo.svg HTTP/1.1\r\n\
+pub(crate) const FIREFOX: &[u8] = b"GET /img/logo.svg HTTP/1.1\r\n\
 Host: www.example.com\r\n\
 User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0\r\n\
 Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5\r\n\
@@ -38,14 +39,14 @@ Priority: u=5\r\n\
 \r\n";
 
 /// curl 8.
-pub const CURL: &[u8] = b"GET /health HTTP/1.1\r\n\
+pub(crate) const CURL: &[u8] = b"GET /health HTTP/1.1\r\n\
 Host: localhost:8080\r\n\
 User-Agent: curl/8.14.1\r\n\
 Accept: */*\r\n\
 \r\n";
 
 /// A program calling an API: ten fields.
-pub const API: &[u8] = b"POST /v1/orders/8f14e45f/items HTTP/1.1\r\n\
+pub(crate) const API: &[u8] = b"POST /v1/orders/8f14e45f/items HTTP/1.1\r\n\
 Host: api.example.com\r\n\
 User-Agent: python-requests/2.32.3\r\n\
 Accept-Encoding: gzip, deflate, br\r\n\
@@ -59,7 +60,7 @@ Content-Length: 148\r\n\
 \r\n";
 
 /// An application behind the proxy.
-pub const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
+pub(crate) const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
 Server: gunicorn\r\n\
 Date: Tue, 28 Oct 2025 09:41:12 GMT\r\n\
 Connection: keep-alive\r\n\
@@ -74,7 +75,7 @@ Set-Cookie: session=6b1f0e0c2a5d4f7f9d2f4c8a1b3e5d7f; Path=/; HttpOnly; Secure; 
 \r\n";
 
 /// Name, head, number of field lines.
-pub const REQUESTS: [(&str, &[u8], usize); 4] = [
+pub(crate) const REQUESTS: [(&str, &[u8], usize); 4] = [
     ("chrome", CHROME, 18),
     ("firefox", FIREFOX, 11),
     ("curl", CURL, 3),

@@ -31,7 +31,8 @@ pub enum ParseErrorKind {
     BadTarget,
     /// The line ends after the target, as in HTTP/0.9.
     MissingVersion,
-    /// Not `HTTP/` DIGIT `.` DIGIT, or something stands after it (RFC 9112 §2.3). A space in the target ends up here.
+    /// Not `HTTP/` DIGIT `.` DIGIT, or something stands after it (RFC 9112 §2.3). A space in the target ends
+    /// up here.
     BadVersion,
     /// A version other than 1.0 and 1.1.
     UnsupportedVersion,
@@ -39,7 +40,8 @@ pub enum ParseErrorKind {
     BadStatus,
     /// A control octet in the reason phrase (RFC 9112 §4).
     BadReason,
-    /// White space at the beginning of a field line: obsolete folding (RFC 9112 §5.2), or before the first one (§2.2).
+    /// White space at the beginning of a field line: obsolete folding (RFC 9112 §5.2), or before the first
+    /// one (§2.2).
     LeadingSpace,
     /// A field line that begins with its colon (RFC 9112 §5).
     EmptyName,

@@ -103,7 +103,7 @@ pub(super) fn parse_field_lines(
     let mut start = place.line_start;
     loop {
         // The end of the line first: where the next one begins must not wait for what is found in this one.
-        let mut line_end = unusual.next();
+        let mut line_end = unusual.take_next();
         let Some(colon) =
             scan::colon_behind_token(bytes, start).filter(|_| fields.len() < lines_max)
         else {
@@ -112,7 +112,7 @@ pub(super) fn parse_field_lines(
         };
         while !is_crlf(bytes, line_end) {
             match bytes.get(line_end) {
-                Some(octet) if chars::is_field_vchar(*octet) => line_end = unusual.next(),
+                Some(octet) if chars::is_field_vchar(*octet) => line_end = unusual.take_next(),
                 Some(_) | None => {
                     *place = Place {
                         line_start: start,
@@ -122,7 +122,7 @@ pub(super) fn parse_field_lines(
                 }
             }
         }
-        unusual.next(); // LF
+        unusual.take_next(); // LF
 
         // Nearly always one SP stands before the value and nothing behind it.
         let mut value = (colon + 1 + usize::from(bytes[colon + 1] == b' '), line_end);

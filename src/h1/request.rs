@@ -113,22 +113,14 @@ fn parse_request_line(bytes: &[u8], head: &mut RequestHead) -> Result<Option<usi
         None => return Ok(None),
     }
 
-    let Some((version, version_end)) = parse_version(bytes, target_end + 1)? else {
+    let Some((version, line_end)) = parse_line_end(bytes, target_end + 1)? else {
         return Ok(None);
     };
-    match (bytes.get(version_end), bytes.get(version_end + 1)) {
-        (Some(b'\r'), Some(b'\n')) => {}
-        (Some(b'\r'), Some(_)) => return Err(ParseErrorKind::BareCr.at(version_end)),
-        (Some(b'\n'), _) => return Err(ParseErrorKind::BareLf.at(version_end)),
-        (None, _) | (Some(b'\r'), None) => return Ok(None),
-        (Some(_), _) => return Err(ParseErrorKind::BadVersion.at(version_end)),
-    }
-
     head.method = method;
     head.method_token = method_token;
     head.target = Span::new(target_start, target_end);
     head.version = version;
-    Ok(Some(version_end + 2))
+    Ok(Some(line_end))
 }
 
 /// The method; SP has been seen behind it.
@@ -167,6 +159,21 @@ fn skip_empty_line(bytes: &[u8]) -> Result<Option<usize>, ParseError> {
         [b'\r', _, ..] => Err(ParseErrorKind::BareCr.at(0)),
         [] | [b'\r'] => Ok(None),
         [_, ..] => Ok(Some(0)),
+    }
+}
+
+/// `HTTP-version CRLF`, and the index behind it.
+#[inline]
+fn parse_line_end(bytes: &[u8], start: usize) -> Result<Option<(Version, usize)>, ParseError> {
+    let Some((version, end)) = parse_version(bytes, start)? else {
+        return Ok(None);
+    };
+    match (bytes.get(end), bytes.get(end + 1)) {
+        (Some(b'\r'), Some(b'\n')) => Ok(Some((version, end + 2))),
+        (Some(b'\r'), Some(_)) => Err(ParseErrorKind::BareCr.at(end)),
+        (Some(b'\n'), _) => Err(ParseErrorKind::BareLf.at(end)),
+        (None, _) | (Some(b'\r'), None) => Ok(None),
+        (Some(_), _) => Err(ParseErrorKind::BadVersion.at(end)),
     }
 }
 

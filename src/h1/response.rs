@@ -108,7 +108,7 @@ fn parse_status_line(bytes: &[u8], head: &mut ResponseHead) -> Result<Option<usi
     };
     let mut unusual = Unusual::new(bytes, reason_start);
     let line_end = loop {
-        let control = unusual.next();
+        let control = unusual.take_next();
         match (bytes.get(control), bytes.get(control + 1)) {
             (Some(octet), _) if chars::is_field_vchar(*octet) => {}
             (Some(b'\r'), Some(b'\n')) => break control,

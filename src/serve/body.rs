@@ -33,6 +33,7 @@ pub struct RequestBody<'a> {
     /// Octets of content that the site takes.
     limit: Option<u64>,
     content_octets: u64,
+    /// Some of it has come, or was asked for.
     has_begun: bool,
     peer_finished: bool,
 }
@@ -71,9 +72,11 @@ impl<'a> RequestBody<'a> {
         self.cursor.is_complete() && self.ahead.is_none()
     }
 
-    /// Has any of the body come, asked for or not?
-    pub fn has_begun(&self) -> bool {
-        self.has_begun || self.leftover.is_some()
+    /// Is it time to ask for the body (100)? True once, and only while nothing of it has come.
+    pub fn may_be_invited(&mut self) -> bool {
+        let is_time = !self.has_begun && self.leftover.is_none() && !self.is_complete();
+        self.has_begun |= is_time;
+        is_time
     }
 
     /// Octets of content read so far.

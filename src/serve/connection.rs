@@ -16,6 +16,7 @@ use super::core::Worker;
 use super::exchange::{After, Link, refuse, run};
 use super::head::{HOT_IDLE, NoHead, read_head};
 use super::incoming::Peer;
+use crate::net::clock::{Tick, now};
 use crate::net::{Buffer, Class, Deadline, Receiver, Stream};
 
 /// Octets that are read and thrown away after our last answer.
@@ -34,16 +35,18 @@ enum Cooled {
 /// Serves a connection until it is closed.
 pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) {
     let deadline = Deadline::new();
-    let mut is_fresh = true;
+    let header = worker.current().snapshot.routes.defaults.timeouts.header;
+    // The first head's time runs from accept, however the connection comes and goes between hot and cold.
+    let mut due = Some(now().after(header));
     loop {
-        match Box::pin(hot(&worker, &stream, peer, &mut is_fresh)).await {
+        match Box::pin(hot(&worker, &stream, peer, &mut due)).await {
             Cooled::Closed => return,
             Cooled::Idle => {}
         }
         if worker.is_draining() {
             return;
         }
-        deadline.set_idle(cold_limit(&worker, is_fresh));
+        deadline.set_idle(cold_limit(&worker, due));
         match deadline.limit(stream.readable()).await {
             Some(Ok(())) => {}
             Some(Err(_)) | None => return,
@@ -52,18 +55,18 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) {
 }
 
 /// How long the connection may stay cold: what is left of its limit after the hot second.
-fn cold_limit(worker: &Worker, is_fresh: bool) -> Duration {
-    let current = worker.current();
-    let timeouts = &current.snapshot.routes.defaults.timeouts;
-    let whole = if is_fresh {
-        timeouts.header
-    } else {
-        timeouts.keepalive
-    };
-    whole.saturating_sub(HOT_IDLE)
+fn cold_limit(worker: &Worker, due: Option<Tick>) -> Duration {
+    match due {
+        Some(due) => due.since(now()),
+        None => {
+            let current = worker.current();
+            let keepalive = current.snapshot.routes.defaults.timeouts.keepalive;
+            keepalive.saturating_sub(HOT_IDLE)
+        }
+    }
 }
 
-async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, is_fresh: &mut bool) -> Cooled {
+async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, due: &mut Option<Tick>) -> Cooled {
     let mut scratch = worker.rent_scratch();
     let (mut receiver, sender) = (stream.disarmable_receiver(), stream.sender());
     let mut pending = None;
@@ -76,7 +79,7 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, is_fresh: &mut bo
                 &mut receiver,
                 pending.take(),
                 settings,
-                *is_fresh,
+                *due,
                 worker.counters(),
             )
             .await
@@ -90,7 +93,7 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, is_fresh: &mut bo
         };
         let after = match head {
             Ok(buffer) => {
-                *is_fresh = false;
+                *due = None;
                 run(&mut link, buffer).await
             }
             Err(NoHead::Idle) => return Cooled::Idle,

@@ -198,6 +198,7 @@ async fn fail(
     ended.own_status = Some(answer.status.code());
     let (response, content) = page(&answer);
     reply.note_content(content);
+    reply.note_media(answer.format.content_type());
     if reply.send(response).await.is_ok() {
         slot.progress.borrow_mut().response_sent = true;
     }
@@ -236,6 +237,7 @@ fn record(
     if !worker.logs_access() || plan.is_some_and(|plan| !plan.settings.log) {
         return;
     }
+    let ReplySink::Http1(reply) = &incoming.reply;
     let (head, octets) = (incoming.head, incoming.octets);
     let field = |known| head.fields.first(octets, known);
     let asked = ended
@@ -265,7 +267,7 @@ fn record(
         user_id: None,
         user_agent: field(FieldName::UserAgent),
         referer: field(FieldName::Referer),
-        content_type: None,
+        content_type: reply.media(),
         status,
         bytes_read: ended.content_read,
         bytes_sent: ended.content_sent,

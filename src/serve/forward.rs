@@ -148,7 +148,7 @@ impl Forward<'_> {
                 framing,
             });
         }
-        if self.facts.expects_continue && !body.has_begun() {
+        if self.facts.expects_continue && body.may_be_invited() {
             reply.send(say_continue()).await?;
         }
         let content = match known {
@@ -186,7 +186,7 @@ impl Forward<'_> {
         let BodySource::Http1(body) = &mut incoming.body;
         let ReplySink::Http1(reply) = &mut incoming.reply;
         let timeouts = &self.routed.plan.settings.timeouts;
-        if self.facts.expects_continue && !body.has_begun() && !body.is_complete() {
+        if self.facts.expects_continue && body.may_be_invited() {
             reply.send(say_continue()).await?;
         }
         let attempt = Attempt {

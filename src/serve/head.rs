@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::h1::error::ParseErrorKind;
 use crate::h1::field_lines::{HeadLimits, Progress};
 use crate::h1::request::RequestParser;
+use crate::net::clock::{Tick, now};
 use crate::net::stream::is_cancelled;
 use crate::net::{Buffer, Class, Receiver};
 use crate::policy::reason::Reason;
@@ -27,8 +28,8 @@ pub enum NoHead {
 
 /// Receives until a head is complete in the parser; returns the buffer whose window begins with it.
 ///
-/// `pending` is what was received behind the last request. On a fresh connection the head's deadline runs from
-/// now on, else from the head's first octet.
+/// `pending` is what was received behind the last request. `due` is when the first head of a connection has to be
+/// complete; the time of a later one runs from its first octet.
 ///
 /// **Cancellation**: what was received is lost; the connection must be closed.
 ///
@@ -40,7 +41,7 @@ pub async fn read_head(
     receiver: &mut Receiver,
     pending: Option<Buffer>,
     settings: &Settings,
-    is_fresh: bool,
+    due: Option<Tick>,
     counters: &CounterBlock,
 ) -> Result<Buffer, NoHead> {
     let limits = HeadLimits {
@@ -54,7 +55,7 @@ pub async fn read_head(
             if !receiver.is_armed() {
                 receiver.arm(Buffer::rent_for_head(Class::Head));
             }
-            deadline.set_idle(HOT_IDLE);
+            deadline.set_idle(HOT_IDLE.min(settings.timeouts.keepalive));
             let (result, buffer) = match deadline.limit(receiver.recv()).await {
                 Some(received) => received,
                 // Late or drained; whatever came in the meantime is served.
@@ -78,15 +79,10 @@ pub async fn read_head(
         }
         if !is_limited {
             is_limited = true;
-            // On a fresh connection up to HOT_IDLE has been waited already; the limit is the same tenth of it.
-            let used = if is_fresh { HOT_IDLE } else { Duration::ZERO };
-            deadline.set(
-                settings
-                    .timeouts
-                    .header
-                    .saturating_sub(used)
-                    .max(Duration::from_millis(1)),
-            );
+            deadline.set(match due {
+                Some(due) => due.since(now()),
+                None => settings.timeouts.header,
+            });
         }
         if buffer.receive_room() == 0 {
             let class = if buffer.start() == 0 {

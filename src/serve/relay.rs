@@ -165,7 +165,7 @@ async fn pass_final(
         progress.response_sent_delimited = delimiter.is_explicit();
         progress.downstream_persists
     };
-    let stall = stall_limit(attempt, &arrival);
+    let stall = stall_limit(attempt, &arrival, reply);
 
     let mut first = encode_head(attempt, &arrival, delimiter, persists);
     let mut content = arrival.buffer;
@@ -227,17 +227,18 @@ fn delimiter_of(framing: Framing, version: Version) -> Delimiter {
 }
 
 /// How long the upstream may be silent in the middle of its response. An event stream is silent by nature.
-fn stall_limit(attempt: &Attempt<'_>, arrival: &Arrival) -> Duration {
+fn stall_limit(attempt: &Attempt<'_>, arrival: &Arrival, reply: &mut Reply<'_>) -> Duration {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
     let head = attempt.slot.head.borrow();
-    let media = head
+    let Some(media) = head
         .fields
         .first(arrival.head_octets(), FieldName::ContentType)
-        .unwrap_or_default();
-    const EVENT_STREAM: &[u8] = b"text/event-stream";
-    let is_event_stream = media
-        .get(..EVENT_STREAM.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM));
-    match is_event_stream {
+    else {
+        return attempt.timeouts.body_idle;
+    };
+    reply.note_media(media);
+    let start = media.get(..EVENT_STREAM.len());
+    match start.is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM)) {
         true => attempt.timeouts.tunnel_idle,
         false => attempt.timeouts.body_idle,
     }

@@ -41,7 +41,13 @@ pub struct Reply<'a> {
     /// How long the client may take nothing.
     idle: Duration,
     content_octets: u64,
+    /// The beginning of the response's Content-Type, for the record.
+    media: [u8; MEDIA_BYTES_MAX],
+    media_length: Option<u8>,
 }
+
+/// Octets of a Content-Type that are remembered; longer ones are cut.
+const MEDIA_BYTES_MAX: usize = 63;
 
 impl<'a> Reply<'a> {
     /// For one exchange.
@@ -57,6 +63,8 @@ impl<'a> Reply<'a> {
             counters,
             idle,
             content_octets: 0,
+            media: [0; MEDIA_BYTES_MAX],
+            media_length: None,
         }
     }
 
@@ -78,6 +86,19 @@ impl<'a> Reply<'a> {
     /// `count` octets of what was or will be sent are content.
     pub fn note_content(&mut self, count: usize) {
         self.content_octets += count as u64;
+    }
+
+    /// The response has this Content-Type.
+    pub fn note_media(&mut self, media: &[u8]) {
+        let kept = &media[..media.len().min(MEDIA_BYTES_MAX)];
+        self.media[..kept.len()].copy_from_slice(kept);
+        self.media_length = Some(kept.len() as u8);
+    }
+
+    /// The response's Content-Type, if it had one.
+    pub fn media(&self) -> Option<&[u8]> {
+        self.media_length
+            .map(|length| &self.media[..usize::from(length)])
     }
 
     /// Sends the whole window.

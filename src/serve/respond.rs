@@ -45,7 +45,8 @@ impl PageFormat {
         found.unwrap_or(PageFormat::Text)
     }
 
-    fn content_type(self) -> &'static [u8] {
+    /// Its Content-Type.
+    pub fn content_type(self) -> &'static [u8] {
         match self {
             PageFormat::Text => b"text/plain; charset=utf-8",
             PageFormat::Html => b"text/html; charset=utf-8",

@@ -220,8 +220,8 @@ impl Reader<'_> {
             while !slot.has_room() {
                 slot.some_taken().await;
             }
-            let piece = Buffer::rent_for_content(size.next(&cursor));
-            self.receiver.arm(piece);
+            let class = size.next(&cursor).min(slot.class_with_room());
+            self.receiver.arm(Buffer::rent_for_content(class));
             let (result, mut piece) = self.receiver.recv().await;
             match result {
                 Ok(0) => {
@@ -229,6 +229,12 @@ impl Reader<'_> {
                         .end_of_input()
                         .map_err(|_| Reason::UpstreamTruncated)?;
                     slot.progress.borrow_mut().response_complete = true;
+                    if kind == ArrivalKind::Switched {
+                        // The upstream has finished, the client may not have: the lease ends the connection.
+                        slot.put_end(Ok(()));
+                        slot.wake();
+                        return std::future::pending().await;
+                    }
                     return Ok(());
                 }
                 Ok(count) => self.note_received(count),

@@ -15,7 +15,7 @@ use crate::h1::framing::Framing;
 use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::ResponseHead;
 use crate::http::method::Method;
-use crate::net::{Buffer, Notify};
+use crate::net::{Buffer, Class, Notify};
 use crate::policy::exchange::Progress;
 use crate::policy::reason::Reason;
 
@@ -236,6 +236,20 @@ impl Slot {
     /// May the reader read on, or does enough lie here?
     pub(super) fn has_room(&self) -> bool {
         self.waiting_bytes.get() < self.limits.get().read_ahead_bytes.max(1)
+    }
+
+    /// The largest block that what may still be read ahead fills, but never less than a piece.
+    pub(super) fn class_with_room(&self) -> Class {
+        let room = self
+            .limits
+            .get()
+            .read_ahead_bytes
+            .saturating_sub(self.waiting_bytes.get());
+        let mut class = Class::Giant;
+        while class.bytes() > room && class > Class::Piece {
+            class = class.smaller().unwrap_or(Class::Piece);
+        }
+        class
     }
 
     /// Waits until something was taken. **Cancellation**: nothing is lost.
