@@ -29,6 +29,8 @@ pub mod listener;
 pub mod mailbox;
 pub mod stream;
 pub mod task;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 pub use buffer::{Buffer, Class};
