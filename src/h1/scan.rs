@@ -7,7 +7,7 @@
 //! and whose lines are not long; a function called through a run-time check would lose that again. Elsewhere the
 //! twins in `plain` stand in; on x86_64 they are compiled for tests, which hold the two equal.
 //!
-//! Invariant: nothing outside the given slice is read. [`block_at`] alone says where a block lies; the instructions
+//! Invariant: nothing outside the given slice is read. `block_at` alone says where a block lies; the instructions
 //! get it as a reference to an array.
 #![allow(unsafe_code)]
 
