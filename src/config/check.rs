@@ -14,14 +14,22 @@ use super::diagnostic::{Diagnostic, Fault, Faults};
 use super::duplicates::Definitions;
 use super::host::HostKey;
 use super::keys::{Level, refuse};
+use super::model::{Config, Log, Server, Settings, Site, SiteScheme};
+use super::place::Source;
 use super::raw::{Entry, entries};
 use super::settings::Scope;
 use super::site;
-use super::{Config, Log, Server, Settings, Site, SiteScheme, Source};
 use super::{log, server, settings};
 
-/// Reads all sources: see [`super::parse`].
-pub(super) fn config(sources: &[Source]) -> Result<Config, Vec<Diagnostic>> {
+/// Reads all sources, in order, into one configuration.
+///
+/// A key of `[server]`, `[timeouts]`, `[limits]` or `[log]` in a later source overrides the same key of an earlier
+/// one; a host may stand in one source only. No source at all gives the defaults and no sites.
+///
+/// # Errors
+///
+/// Every fault of every source, in the order of the sources and then of their text. Never empty.
+pub fn parse(sources: &[Source]) -> Result<Config, Vec<Diagnostic>> {
     let mut faults = Faults::new(sources);
     let trees: Vec<_> = sources
         .iter()

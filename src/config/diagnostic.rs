@@ -1,4 +1,4 @@
-//! What is wrong, where, and how to mend it: the messages of [`super::parse`], in DESIGN.md §2's one format.
+//! What is wrong, where, and how to mend it: the messages of [`super::parse`], in one format.
 //!
 //! ```text
 //! error[unknown-key]: `proxy_pass` is not a hotgate key
@@ -18,7 +18,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Place, Source};
+use super::place::{Place, Source};
 
 /// The longest line that is shown whole, in characters; of longer ones the part around the fault is. A terminal's
 /// width and a little more.

@@ -12,7 +12,7 @@ use std::net::Ipv6Addr;
 
 use crate::http::authority::HostName;
 
-use super::{HostPattern, SiteScheme};
+use super::model::{HostPattern, SiteScheme};
 
 /// A site key, read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

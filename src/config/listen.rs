@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Config, HostPattern, ListenAddress, Site, SiteScheme};
+use super::model::{Config, HostPattern, ListenAddress, Site, SiteScheme};
 
 /// One address to listen on, with its sites.
 #[derive(Clone, Debug, PartialEq, Eq)]

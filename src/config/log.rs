@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::diagnostic::{Fault, Faults};
 use super::keys::{Level as KeyLevel, refuse};
+use super::model::{AccessLog, Level, Log, LogFormat, LogTarget, Redact};
 use super::raw::Entry;
 use super::settings::set;
 use super::target::beside;
-use super::{AccessLog, Level, Log, LogFormat, LogTarget, Redact};
 
 /// Query parameters that are masked; each is looked for in each logged query.
 const REDACT_MAX: usize = 64;

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::diagnostic::{Fault, Faults};
 use super::keys::{Level, refuse};
+use super::model::{Backend, ListenAddress, Pin, Server, UnknownHost};
 use super::networks;
 use super::raw::Entry;
 use super::settings::{duration, set};
-use super::{Backend, ListenAddress, Pin, Server, UnknownHost};
 
 /// More threads than any machine that this is for has CPUs.
 const WORKERS_MAX: u64 = 256;

@@ -15,9 +15,9 @@ use crate::policy::middleware::access::Allow;
 
 use super::diagnostic::{Fault, Faults};
 use super::keys::{Level, refuse};
+use super::model::{HostHeader, Limits, Settings, Timeouts};
 use super::networks;
 use super::raw::{Entry, SWITCH};
-use super::{HostHeader, Limits, Settings, Timeouts};
 
 /// From the clock's grain to a year, after which a wrong unit is likelier than a wish.
 pub(super) const DURATION: RangeInclusive<Duration> =

@@ -11,11 +11,11 @@ use super::diagnostic::{Fault, Faults};
 use super::foreign;
 use super::host::{self, HostKey};
 use super::keys::{Level, refuse};
+use super::model::{Action, Route, Settings, Site};
 use super::path;
 use super::raw::{Entry, SWITCH, has_placeholder, placeholder};
 use super::settings::{set, setting};
 use super::target;
-use super::{Action, Route, Settings, Site};
 
 /// Paths of one site. A request's path is looked for once per length that occurs among them.
 const PATHS_MAX: usize = 1000;

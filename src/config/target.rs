@@ -7,8 +7,8 @@ use toml::de::DeValue;
 
 use crate::http::authority::HostName;
 
-use super::EndpointAddress;
 use super::diagnostic::{Fault, Faults};
+use super::model::EndpointAddress;
 use super::raw::Entry;
 
 /// As many as `sockaddr_un` holds, with its final zero (unix(7): 108).
