@@ -120,6 +120,8 @@ impl Supervisor {
         // Signals first: one that comes while we start is not lost.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut rotate = signal(SignalKind::user_defined1())?;
 
         let workers = config.server.workers.unwrap_or_else(usable_cpus);
         let descriptors = raise_descriptor_limit();
@@ -163,6 +165,11 @@ impl Supervisor {
             tokio::select! {
                 _ = terminate.recv() => break Ok(()),
                 _ = interrupt.recv() => break Ok(()),
+                _ = hang_up.recv() => {
+                    tracing::warn!("SIGHUP: this version cannot reload; restart it for a new configuration");
+                    reopen(log.as_ref());
+                }
+                _ = rotate.recv() => reopen(log.as_ref()),
                 Some(change) = resolved.recv() => this.take_addresses(change),
                 Some(news) = news.recv() => if let News::Ended { worker, result } = news {
                     break Err(Failure::Worker(ended_by_itself(worker, result)));
@@ -278,13 +285,14 @@ impl Supervisor {
             "draining, for at most {:?}; a second signal ends it now",
             self.drain_timeout
         );
-        self.post_to_all(|| Letter::Drain);
-        let deadline = Instant::now() + self.drain_timeout;
+        // Counted before they are told: each that runs now sends one `Ended`, however soon.
         let mut running = self
             .workers
             .iter()
             .filter(|worker| worker.is_running())
             .count();
+        self.post_to_all(|| Letter::Drain);
+        let deadline = Instant::now() + self.drain_timeout;
         while running > 0 {
             tokio::select! {
                 Some(told) = news.recv() => if let News::Ended { .. } = told { running -= 1 },
@@ -384,6 +392,15 @@ fn cores_to_pin(pin: Pin) -> Vec<core_affinity::CoreId> {
     }
 }
 
+/// Opens the access log's file anew, after it was moved away.
+fn reopen(log: Option<&LogWriter>) {
+    if let Some(log) = log {
+        // Whether it worked is said by the writer itself; nobody here waits for it.
+        drop(log.reopen());
+        tracing::info!("access log reopened");
+    }
+}
+
 fn start_access_log(log: &AccessLog) -> Result<Option<LogWriter>, Failure> {
     let place = match &log.path {
         LogTarget::Off => return Ok(None),
@@ -401,15 +418,8 @@ fn start_access_log(log: &AccessLog) -> Result<Option<LogWriter>, Failure> {
         format,
         redact: Redaction::of_query(names),
     };
-    let writer = LogWriter::start(settings).map_err(|error| {
-        let path = match &log.path {
-            LogTarget::File(path) => path.display().to_string(),
-            LogTarget::Default | LogTarget::Stdout | LogTarget::Off => {
-                "its default place".to_owned()
-            }
-        };
-        Failure::AccessLog(format!("cannot write the access log to {path}: {error}"))
-    })?;
+    let writer = LogWriter::start(settings)
+        .map_err(|error| Failure::AccessLog(format!("cannot write the access log: {error}")))?;
     Ok(Some(writer))
 }
 

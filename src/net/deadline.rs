@@ -1,4 +1,4 @@
-//! Deadlines: a task's promise to itself that no wait lasts for ever (SECURITY.md rule 19).
+//! Deadlines: a task's promise to itself that no wait lasts for ever.
 //!
 //! A connection has one or two of them for its life and moves them from state to state; moving one later costs
 //! a store. They are precise to a tenth of a second. A missed deadline never drops a receive: the task wakes,

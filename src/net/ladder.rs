@@ -72,8 +72,9 @@ where
                     return Ok(());
                 }
                 Err(error) => {
-                    refused.push((rung, explain(&error)));
-                    last_error = Some(error);
+                    let why = explain(&error);
+                    last_error = Some(io::Error::new(error.kind(), format!("io_uring: {why}")));
+                    refused.push((rung, why));
                 }
             }
         }

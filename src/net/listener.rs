@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream};
+use rustix::net::{Shutdown, shutdown};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
 use super::deadline::pause;
@@ -83,7 +84,7 @@ pub enum Accepted {
 }
 
 /// Accepts and hands over connections until `stop` is raised; a connection that came while stopping is handed
-/// over too. Then the worker's socket is closed, which takes it out of the group.
+/// over too. Then the socket listens no more, nor does any duplicate of it.
 ///
 /// **Cancellation**: not to be dropped before it ends; raise `stop`.
 ///
@@ -135,6 +136,9 @@ pub async fn accept_until(
         let socket = Socket::from_fd(stream.into())?;
         hand_over(Accepted::Connection(Stream::new(socket), peer));
     }
+    // Dropping the listener leaves its close to the ring's next turn, and a worker that has nothing else to do takes
+    // none: the port would stay open with nobody to accept. This takes the socket out of the group at once.
+    shutdown(&queue, Shutdown::Read)?;
     Ok(())
 }
 
