@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::h1::body::BodyCursor;
 use crate::h1::compact::compact;
 use crate::h1::framing::Framing;
+use crate::net::clock::now;
 use crate::net::{Buffer, Class, Deadline, Receiver};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::{Counter, CounterBlock};
@@ -18,6 +19,8 @@ pub const HALF_CLOSED_WAIT: Duration = Duration::from_secs(60);
 
 /// How long a client may be silent while the beginning of its chunked body is held.
 const HOLD_SILENCE: Duration = Duration::from_millis(100);
+/// How long the beginning of a body is held in all: one that trickles in is a stream, and streams pass at once.
+const HOLD_WAIT: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub struct RequestBody<'a> {
@@ -181,7 +184,7 @@ impl<'a> RequestBody<'a> {
     }
 
     /// Reads the beginning of a body of unknown length, at most `room` octets: until it is complete, or the room is
-    /// taken, or the client is silent for a moment. What is malformed in it is seen before anybody hears of the
+    /// taken, or the client is silent for a moment, or half a second is over. What is malformed in it is seen before anybody hears of the
     /// request, and most bodies are held whole.
     ///
     /// **Cancellation**: what was read is lost; the connection must be closed.
@@ -191,7 +194,8 @@ impl<'a> RequestBody<'a> {
     /// As [`next`](RequestBody::next).
     pub async fn beginning(&mut self, room: usize) -> Result<Buffer, Reason> {
         let mut held = Buffer::rent(Class::holding(room).ok_or(Reason::Internal)?);
-        loop {
+        let due = now().after(HOLD_WAIT);
+        while now() < due {
             match self.next(HOLD_SILENCE).await {
                 Ok(Some(piece)) if held.len() + piece.len() <= room => {
                     let fits = held.append(piece.window());
@@ -206,6 +210,7 @@ impl<'a> RequestBody<'a> {
                 Err(reason) => return Err(reason),
             }
         }
+        Ok(held)
     }
 
     /// Takes in what has come already, without waiting. True: the body is complete, and what the client sends next

@@ -1,6 +1,6 @@
 //! The heads that hotgate sends on: end-to-end field lines as they came, hop-by-hop ones gone, ours in their place.
 //!
-//! Nothing is copied through unread: every line was parsed, and the framing is always our own (SECURITY.md rule 1).
+//! Nothing is copied through unread: every line was parsed, and the framing is always our own.
 
 use super::dispatch::{Client, Facts, Routed};
 use super::incoming::IpText;
@@ -8,8 +8,8 @@ use super::reply::Delimiter;
 use crate::config::HostHeader;
 use crate::h1::encode::{Encoder, encode_request_line, encode_status_line};
 use crate::h1::framing::Framing;
-use crate::http::fields::FieldName;
-use crate::http::forwarding::{is_alias, is_spoofable};
+use crate::http::field_name::{FieldName, set_of};
+use crate::http::forwarding::{is_alias, is_replaced, is_spoofable};
 use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 use crate::http::method::Method;
@@ -52,7 +52,7 @@ pub fn request(e: &mut Encoder<'_>, parts: &RequestParts<'_>) -> u64 {
     e.field(b"Host", host_of(parts));
     let mut aliases = 0;
     for line in head.fields.iter() {
-        if is_replaced(line.known, parts.client.is_trusted)
+        if is_dropped(line.known, parts.client.is_trusted)
             || facts.options.stops(line, &head.fields, octets)
         {
             continue;
@@ -113,23 +113,22 @@ fn host_of<'a>(parts: &RequestParts<'a>) -> &'a [u8] {
     }
 }
 
-/// Field lines that never pass as they came: ours take their place, or the framing decides, or nobody may say
-/// them (SECURITY.md rule 13).
-fn is_replaced(known: FieldName, is_trusted: bool) -> bool {
-    match known {
-        FieldName::Host
-        | FieldName::ContentLength
-        | FieldName::TransferEncoding
-        | FieldName::Expect => true,
-        FieldName::XForwardedFor
-        | FieldName::XForwardedProto
-        | FieldName::XForwardedHost
-        | FieldName::XForwardedPort
-        | FieldName::XForwardedPrefix
-        | FieldName::XRealIp => true,
-        other => !is_trusted && is_spoofable(other),
-    }
+/// Field lines that never pass as they came: ours take their place, or the framing decides, or nobody may say them.
+fn is_dropped(known: FieldName, is_trusted: bool) -> bool {
+    OURS & known.bit() != 0 || is_replaced(known) || (!is_trusted && is_spoofable(known))
 }
+
+/// Written anew from what was parsed; the last four with a trusted proxy's value where there is one.
+const OURS: u128 = set_of(&[
+    FieldName::Host,
+    FieldName::ContentLength,
+    FieldName::TransferEncoding,
+    FieldName::Expect,
+    FieldName::XForwardedProto,
+    FieldName::XForwardedHost,
+    FieldName::XForwardedPort,
+    FieldName::XForwardedPrefix,
+]);
 
 /// X-Forwarded-*, X-Real-IP and Via. What a trusted proxy said of the client's side is kept.
 fn forwarding(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {

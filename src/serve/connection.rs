@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use super::core::Worker;
 use super::exchange::{After, Link, refuse, run};
-use super::head::{HOT_IDLE, NoHead, read_head};
+use super::head::{HOT_IDLE, HeadWait, NoHead, read_head};
 use super::incoming::Peer;
+use crate::h1::field_lines::HeadLimits;
 use crate::net::clock::{Tick, now};
 use crate::net::{Buffer, Class, Deadline, Receiver, Stream};
 
@@ -35,18 +36,19 @@ enum Cooled {
 /// Serves a connection until it is closed.
 pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) {
     let deadline = Deadline::new();
-    let header = worker.current().snapshot.routes.defaults.timeouts.header;
+    let timeouts = worker.current().snapshot.routes.defaults.timeouts.clone();
+    let mut keepalive = timeouts.keepalive;
     // The first head's time runs from accept, however the connection comes and goes between hot and cold.
-    let mut due = Some(now().after(header));
+    let mut due = Some(now().after(timeouts.header));
     loop {
-        match Box::pin(hot(&worker, &stream, peer, &mut due)).await {
+        match Box::pin(hot(&worker, &stream, peer, &mut due, &mut keepalive)).await {
             Cooled::Closed => return,
             Cooled::Idle => {}
         }
         if worker.is_draining() {
             return;
         }
-        deadline.set_idle(cold_limit(&worker, due));
+        deadline.set_idle(cold_limit(keepalive, due));
         match deadline.limit(stream.readable()).await {
             Some(Ok(())) => {}
             Some(Err(_)) | None => return,
@@ -55,41 +57,53 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) {
 }
 
 /// How long the connection may stay cold: what is left of its limit after the hot second.
-fn cold_limit(worker: &Worker, due: Option<Tick>) -> Duration {
+fn cold_limit(keepalive: Duration, due: Option<Tick>) -> Duration {
     match due {
         Some(due) => due.since(now()),
-        None => {
-            let current = worker.current();
-            let keepalive = current.snapshot.routes.defaults.timeouts.keepalive;
-            keepalive.saturating_sub(HOT_IDLE)
-        }
+        None => keepalive.saturating_sub(HOT_IDLE),
     }
 }
 
-async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, due: &mut Option<Tick>) -> Cooled {
+async fn hot(
+    worker: &Rc<Worker>,
+    stream: &Stream,
+    peer: Peer,
+    due: &mut Option<Tick>,
+    keepalive: &mut Duration,
+) -> Cooled {
     let mut scratch = worker.rent_scratch();
     let (mut receiver, sender) = (stream.disarmable_receiver(), stream.sender());
     let mut pending = None;
     loop {
-        let head = {
+        let wait = {
             let current = worker.current();
-            let settings = &current.snapshot.routes.defaults;
-            read_head(
-                &mut scratch,
-                &mut receiver,
-                pending.take(),
-                settings,
-                *due,
-                worker.counters(),
-            )
-            .await
+            let defaults = &current.snapshot.routes.defaults;
+            let (limits, timeouts) = (&defaults.limits, &defaults.timeouts);
+            HeadWait {
+                limits: HeadLimits {
+                    head_bytes: limits.header_size,
+                    fields: limits.header_count,
+                },
+                header: timeouts.header,
+                due: *due,
+                keepalive: *keepalive,
+            }
         };
+        let head = read_head(
+            &mut scratch,
+            &mut receiver,
+            pending.take(),
+            &wait,
+            worker.counters(),
+        )
+        .await;
         let mut link = Link {
             worker,
             peer,
             receiver: &mut receiver,
             sender: &sender,
             scratch: &mut scratch,
+            keepalive,
         };
         let after = match head {
             Ok(buffer) => {

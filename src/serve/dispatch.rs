@@ -226,8 +226,7 @@ pub fn route<'a>(
     })
 }
 
-/// The protocol that this request may switch to (SECURITY.md rule 15); any other wish is ignored, as RFC 9110 §7.8
-/// allows.
+/// The protocol that this request may switch to; any other wish is ignored, as RFC 9110 §7.8 allows.
 fn upgrade_of<'a>(
     facts: &Facts<'_>,
     head: &RequestHead,

@@ -1,6 +1,7 @@
 //! One exchange on an HTTP/1.1 connection: from a complete request head to the access record.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::body::{RequestBody, copy_of};
 use super::core::Worker;
@@ -45,6 +46,8 @@ pub struct Link<'a> {
     pub sender: &'a Sender,
     /// Rented for the connection's hot time.
     pub scratch: &'a mut Scratch,
+    /// How long the connection may be idle: as the route of its last exchange has it.
+    pub keepalive: &'a mut Duration,
 }
 
 /// What is known of an exchange when it has ended.
@@ -120,6 +123,10 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
     ended.peer_finished = body.peer_finished();
     record(worker, &current, &incoming, slot, began_nanos, &ended);
 
+    if let Some(plan) = ended.found.plan {
+        let plan = current.snapshot.routes.plan(plan);
+        *link.keepalive = plan.settings.timeouts.keepalive;
+    }
     let BodySource::Http1(body) = incoming.body;
     after(&slot.progress.borrow(), &ended, body.into_leftover())
 }

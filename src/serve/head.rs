@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::scratch::Scratch;
-use crate::config::Settings;
 use crate::h1::error::ParseErrorKind;
 use crate::h1::field_lines::{HeadLimits, Progress};
 use crate::h1::request::RequestParser;
@@ -15,6 +14,18 @@ use crate::telemetry::counters::{Counter, CounterBlock};
 
 /// How long a connection stays hot without a request: its buffer and its task's larger half are given up then.
 pub const HOT_IDLE: Duration = Duration::from_secs(1);
+
+/// How long a head is waited for, and how large it may be.
+pub struct HeadWait {
+    /// Limits of the head.
+    pub limits: HeadLimits,
+    /// From a head's first octet until it is complete.
+    pub header: Duration,
+    /// When the first head of a connection has to be complete.
+    pub due: Option<Tick>,
+    /// How long the connection may be idle.
+    pub keepalive: Duration,
+}
 
 /// Why there is no request.
 pub enum NoHead {
@@ -28,8 +39,8 @@ pub enum NoHead {
 
 /// Receives until a head is complete in the parser; returns the buffer whose window begins with it.
 ///
-/// `pending` is what was received behind the last request. `due` is when the first head of a connection has to be
-/// complete; the time of a later one runs from its first octet.
+/// `pending` is what was received behind the last request. The time of a
+/// connection's first head runs from accept, that of a later one from its first octet.
 ///
 /// **Cancellation**: what was received is lost; the connection must be closed.
 ///
@@ -40,14 +51,9 @@ pub async fn read_head(
     scratch: &mut Scratch,
     receiver: &mut Receiver,
     pending: Option<Buffer>,
-    settings: &Settings,
-    due: Option<Tick>,
+    wait: &HeadWait,
     counters: &CounterBlock,
 ) -> Result<Buffer, NoHead> {
-    let limits = HeadLimits {
-        head_bytes: settings.limits.header_size,
-        fields: settings.limits.header_count,
-    };
     let deadline = &scratch.request_deadline;
     let mut buffer = match pending {
         Some(buffer) => buffer,
@@ -55,7 +61,7 @@ pub async fn read_head(
             if !receiver.is_armed() {
                 receiver.arm(Buffer::rent_for_head(Class::Head));
             }
-            deadline.set_idle(HOT_IDLE.min(settings.timeouts.keepalive));
+            deadline.set_idle(HOT_IDLE.min(wait.keepalive));
             let (result, buffer) = match deadline.limit(receiver.recv()).await {
                 Some(received) => received,
                 // Late or drained; whatever came in the meantime is served.
@@ -73,15 +79,15 @@ pub async fn read_head(
     scratch.parser.reset();
     let mut is_limited = false;
     loop {
-        match parse(&mut scratch.parser, &buffer, &limits)? {
+        match parse(&mut scratch.parser, &buffer, &wait.limits)? {
             Progress::Complete => return Ok(buffer),
             Progress::Incomplete => {}
         }
         if !is_limited {
             is_limited = true;
-            deadline.set(match due {
+            deadline.set(match wait.due {
                 Some(due) => due.since(now()),
-                None => settings.timeouts.header,
+                None => wait.header,
             });
         }
         if buffer.receive_room() == 0 {

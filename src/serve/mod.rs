@@ -14,7 +14,7 @@
 //!
 //! - An exchange ends on the snapshot that it began with.
 //! - Every wait has a deadline, or ends with the connection that it waits for.
-//! - Every exchange leaves one access record, whatever became of it.
+//! - Every exchange leaves one access record, whatever became of it; only the end of the process cuts one off without.
 
 pub mod body;
 pub mod compose;

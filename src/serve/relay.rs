@@ -126,8 +126,7 @@ async fn has_room(attempt: &Attempt<'_>, body: &RequestBody<'_>) -> Result<bool,
 /// Passes the response on, interim ones first.
 async fn pass_response(attempt: &Attempt<'_>, reply: &mut Reply<'_>) -> Result<Relayed, Reason> {
     loop {
-        let waited = reply.deadline().limit(attempt.slot.next_arrival()).await;
-        let arrival = waited.unwrap_or(Err(Reason::UpstreamTimeout))?;
+        let arrival = next_arrival(attempt, reply).await?;
         match arrival.kind {
             ArrivalKind::Interim => {
                 if attempt.version == Version::Http11 {
@@ -148,6 +147,19 @@ async fn pass_response(attempt: &Attempt<'_>, reply: &mut Reply<'_>) -> Result<R
             ArrivalKind::Final => return pass_final(attempt, reply, arrival).await,
         }
     }
+}
+
+/// Waits for a response head: `timeouts.response` until its first octet, and no longer than a stall from there on.
+async fn next_arrival(attempt: &Attempt<'_>, reply: &Reply<'_>) -> Result<Arrival, Reason> {
+    if let Some(arrival) = reply.deadline().limit(attempt.slot.next_arrival()).await {
+        return arrival;
+    }
+    if attempt.slot.progress.borrow().response_octets == 0 {
+        return Err(Reason::UpstreamTimeout);
+    }
+    reply.deadline().set(attempt.timeouts.body_idle);
+    let waited = reply.deadline().limit(attempt.slot.next_arrival()).await;
+    waited.unwrap_or(Err(Reason::UpstreamStalled))
 }
 
 async fn pass_final(

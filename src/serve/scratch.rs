@@ -43,23 +43,19 @@ impl Scratch {
 /// A worker's sets that nobody uses now.
 #[derive(Default)]
 pub struct ScratchPool {
-    free: RefCell<Vec<Box<Scratch>>>,
+    free: RefCell<Vec<Scratch>>,
 }
 
 /// A rented set; goes back when dropped.
 pub struct Rented<'a> {
     pool: &'a ScratchPool,
-    scratch: Option<Box<Scratch>>,
+    scratch: Option<Scratch>,
 }
 
 impl ScratchPool {
     /// Rents a set.
     pub fn rent(&self) -> Rented<'_> {
-        let scratch = self
-            .free
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| Box::new(Scratch::new()));
+        let scratch = self.free.borrow_mut().pop().unwrap_or_else(Scratch::new);
         Rented {
             pool: self,
             scratch: Some(scratch),

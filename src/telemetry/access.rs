@@ -36,7 +36,7 @@ pub const PACKED_BYTES_MAX: usize = FIXED_BYTES + VALUES * VALUE_BYTES_MAX;
 pub struct AccessRecord<'a> {
     /// When the exchange ended, in nanoseconds since 1970 UTC.
     pub ts_unix_nanos: u64,
-    /// From the request's first octet to the response's last, in nanoseconds.
+    /// From the request's complete head to the response's last octet, in nanoseconds.
     pub duration_nanos: u64,
     /// From picking an endpoint to the end of its response, in nanoseconds; `None` if no upstream was asked.
     pub upstream_duration_nanos: Option<u64>,

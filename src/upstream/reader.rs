@@ -1,7 +1,7 @@
 //! The receiving side of an upstream connection: responses in, one after the other, each to the slot it is for.
 //!
 //! What ends a connection here: octets or a close with an empty FIFO, a response that cannot be read without doubt
-//! (RFC 9112 §6.3, SECURITY.md rules 2, 16 and 17), an end that came too early, and a response after which
+//! (RFC 9112 §6.3, §9.2), an end that came too early, and a response after which
 //! `may_pool` says no.
 
 use std::io;

@@ -1,7 +1,7 @@
 //! A client that sends exactly the octets it is told to.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use super::{
     DEADLINE,
     message::{self, Parsed, Response},
     proc::SocketQueues,
-    show,
+    read_once, show, write_while_taken,
 };
 
 /// One connection to hotgate.
@@ -85,13 +85,7 @@ impl Client {
         self.stream
             .set_write_timeout(Some(patience))
             .expect("a write timeout can be set");
-        let mut sent = 0;
-        while let Ok(length) = self.stream.write(&bytes[sent..]) {
-            sent += length;
-            if sent == bytes.len() {
-                break;
-            }
-        }
+        let sent = write_while_taken(&mut self.stream, bytes);
         self.stream
             .set_write_timeout(Some(DEADLINE))
             .expect("a write timeout can be set");
@@ -231,7 +225,7 @@ impl Client {
         look(&held);
         let mut got = u64::try_from(held.len()).expect("a length fits into 64 bits");
         while got < count {
-            match self.stream.read(&mut buffer) {
+            match read_once(&mut self.stream, &mut buffer) {
                 Ok(0) | Err(_) => break,
                 Ok(length) => {
                     look(&buffer[..length]);
@@ -321,7 +315,7 @@ impl Client {
             return Ok(false);
         }
         let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
+        match read_once(&mut self.stream, &mut buffer) {
             Ok(0) => self.at_end = true,
             Ok(length) => self.unread.extend_from_slice(&buffer[..length]),
             Err(error) if is_timeout(&error) => return Err(error),

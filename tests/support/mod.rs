@@ -26,7 +26,10 @@ pub mod origin;
 pub mod proc;
 pub mod skip;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Read, Write},
+    time::{Duration, Instant},
+};
 
 pub use self::{
     app::App,
@@ -69,6 +72,29 @@ pub fn poll_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         );
         let_pass(Duration::from_millis(5));
     }
+}
+
+/// Reads, and reads again when a signal came in between (a stopped and continued machine is enough: `signal(7)`).
+pub fn read_once(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Writes as much as goes within the socket's write timeout of the last progress; how much that was.
+pub fn write_while_taken(stream: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(length) => sent += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    sent
 }
 
 /// The one site `a.test` in front of `port`.

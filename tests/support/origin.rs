@@ -19,7 +19,7 @@ use std::{
 use super::{
     DEADLINE,
     message::{self, Parsed, Request},
-    show,
+    read_once, show, write_while_taken,
 };
 
 /// How long a connection may be silent before its script fails. Longer than any test's own waits.
@@ -145,6 +145,19 @@ impl Origin {
     /// Answers every request with 200 and the request's target as its body.
     pub fn echo() -> Origin {
         Origin::start(|connection| connection.serve(|request| request.target.clone()))
+    }
+
+    /// Answers every request with 200 and a body of its method, its target and its body.
+    pub fn mirror() -> Origin {
+        Origin::start(|connection| {
+            connection.serve(|request| {
+                format!(
+                    "{} {}",
+                    request.line(),
+                    String::from_utf8_lossy(&request.body)
+                )
+            });
+        })
     }
 
     fn run(
@@ -359,7 +372,7 @@ impl Connection {
                 .unwrap_or(usize::MAX)
                 .min(buffer.len());
             let piece = if self.unread.is_empty() {
-                match self.stream.read(&mut buffer[..want]) {
+                match read_once(&mut self.stream, &mut buffer[..want]) {
                     Ok(0) | Err(_) => break,
                     Ok(length) => &buffer[..length],
                 }
@@ -395,13 +408,7 @@ impl Connection {
     /// Sends as much as goes within `patience` of the last progress; how much that was.
     pub fn send_while_taken(&mut self, bytes: &[u8], patience: Duration) -> usize {
         self.stream.set_write_timeout(patience);
-        let mut sent = 0;
-        while let Ok(length) = self.stream.write(&bytes[sent..]) {
-            sent += length;
-            if sent == bytes.len() {
-                break;
-            }
-        }
+        let sent = write_while_taken(&mut self.stream, bytes);
         self.stream.set_write_timeout(READ_PATIENCE);
         sent
     }
@@ -426,7 +433,7 @@ impl Connection {
         let mut buffer = [0; 4096];
         let mut held = std::mem::take(&mut self.unread);
         while !held.ends_with(b"\r\n\r\n") {
-            match self.stream.read(&mut buffer) {
+            match read_once(&mut self.stream, &mut buffer) {
                 Ok(0) | Err(_) => {
                     self.is_closed = true;
                     return false;
@@ -465,7 +472,7 @@ impl Connection {
     /// Reads once more into the record; false at the end.
     fn fill(&mut self) -> bool {
         let mut buffer = [0; 64 * 1024];
-        let length = match self.stream.read(&mut buffer) {
+        let length = match read_once(&mut self.stream, &mut buffer) {
             Ok(length) => length,
             Err(error) if is_timeout(&error) => {
                 panic!("hotgate neither sent nor closed for {READ_PATIENCE:?}")
@@ -507,14 +514,18 @@ impl Stream {
         }
         .expect("a write timeout can be set");
     }
+}
 
+impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
         }
     }
+}
 
+impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
@@ -522,11 +533,8 @@ impl Stream {
         }
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
-        }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,0 +1,34 @@
+"""The `websockets` library as a client: usage: client_websockets.py PORT."""
+
+import asyncio
+import os
+import sys
+
+import websockets
+
+
+async def main(port):
+    """Texts, large binaries, a ping, an orderly close; then twenty connections at once."""
+    url = f"ws://fastapi.test:{port}/ws"
+    options = {"host": "127.0.0.1", "port": port, "proxy": None, "max_size": None}
+    async with websockets.connect(url, **options) as socket:
+        await socket.send("hello")
+        assert await socket.recv() == "HELLO"
+        for size in (1, 125, 126, 65_536, 1_000_000):
+            data = os.urandom(size)
+            await socket.send(data)
+            assert await socket.recv() == data[::-1], size
+        await (await socket.ping())
+    assert socket.close_code == 1000
+
+    async def one(number):
+        async with websockets.connect(url, **options) as socket:
+            for turn in range(10):
+                await socket.send(f"{number}-{turn}-x")
+                assert await socket.recv() == f"{number}-{turn}-X"
+
+    await asyncio.gather(*(one(number) for number in range(20)))
+
+
+asyncio.run(main(int(sys.argv[1])))
+print("ok")
