@@ -308,6 +308,25 @@ fn an_interim_response_is_not_the_answer_that_the_deadline_waits_for() {
 }
 
 #[test]
+fn a_response_that_has_begun_is_waited_for_longer_but_not_for_ever() {
+    let check = |pause: Duration, body_idle: &str, expected: u16| {
+        let origin = Origin::start(move |connection| {
+            connection.read_request();
+            connection.send("HTTP/1.1 200 OK\r\nContent-");
+            let_pass(pause);
+            connection.send("Length: 2\r\n\r\nok");
+        });
+        let hotgate = Hotgate::start(format!(
+            "[sites.\"http://a.test\"]\nto = {}\ntimeouts = {{ response = \"1s\", body_idle = \"{body_idle}\" }}\n",
+            origin.port()
+        ));
+        assert_eq!(Client::connect(hotgate.address()).get("/").status, expected);
+    };
+    check(Duration::from_millis(1800), "20s", 200);
+    check(Duration::from_millis(3500), "1s", 504);
+}
+
+#[test]
 fn without_a_limit_a_long_poll_may_take_its_time() {
     let go = Event::new();
     let origin = Origin::start({

@@ -151,10 +151,12 @@ async fn pass_response(attempt: &Attempt<'_>, reply: &mut Reply<'_>) -> Result<R
 
 /// Waits for a response head: `timeouts.response` until its first octet, and no longer than a stall from there on.
 async fn next_arrival(attempt: &Attempt<'_>, reply: &Reply<'_>) -> Result<Arrival, Reason> {
+    // Those of an interim response are no answer.
+    let octets_before = attempt.slot.progress.borrow().response_octets;
     if let Some(arrival) = reply.deadline().limit(attempt.slot.next_arrival()).await {
         return arrival;
     }
-    if attempt.slot.progress.borrow().response_octets == 0 {
+    if attempt.slot.progress.borrow().response_octets == octets_before {
         return Err(Reason::UpstreamTimeout);
     }
     reply.deadline().set(attempt.timeouts.body_idle);
