@@ -6,12 +6,14 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+
 use super::clock::now;
 use super::fd::Timer;
-use super::task::{Either, race};
 use super::wheel::{Key, Wheel};
 
 struct Clockwork {
@@ -152,10 +154,31 @@ impl Deadline {
 
     /// Waits for `future`, at the longest until the deadline; `None` when that came first. The future is dropped
     /// then, so give it one that may be dropped.
-    pub async fn limit<F: Future>(&self, future: F) -> Option<F::Output> {
-        match race(future, self.over()).await {
-            Either::Left(value) => Some(value),
-            Either::Right(()) => None,
+    pub fn limit<F: Future>(&self, future: F) -> Limit<'_, F> {
+        Limit {
+            deadline: self,
+            future,
+        }
+    }
+}
+
+pin_project! {
+    /// See [`Deadline::limit`].
+    pub struct Limit<'a, F> {
+        deadline: &'a Deadline,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Limit<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => this.deadline.poll_over(cx).map(|()| None),
         }
     }
 }

@@ -36,4 +36,4 @@ mod wheel;
 pub use buffer::{Buffer, Class};
 pub use deadline::Deadline;
 pub use stream::{Receiver, Sender, Stream};
-pub use task::{Either, Notify, race, spawn};
+pub use task::{Either, Notify, both, race, spawn};

@@ -28,8 +28,6 @@ pub struct Facts<'a> {
     pub target: Target,
     /// The authority as the client wrote it; empty with HTTP/1.0 without Host.
     pub authority: &'a [u8],
-    /// The authority's host, in its one form; `None` as above.
-    pub host: Option<HostName>,
     /// May the connection carry another request?
     pub persists: bool,
     /// The client waits for 100 before it sends the body.
@@ -76,12 +74,16 @@ pub fn client_of(head: &RequestHead, octets: &[u8], peer: &Peer, routes: &Routes
     }
 }
 
-/// Reads what a complete head says.
+/// Reads what a complete head says; beside it the host of its authority, in its one form: `None` with HTTP/1.0 without
+/// Host. (The host is large and wanted for routing alone.)
 ///
 /// # Errors
 ///
 /// Anything that two recipients might read differently, and what is never passed on.
-pub fn facts<'a>(head: &RequestHead, octets: &'a [u8]) -> Result<Facts<'a>, Reason> {
+pub fn facts<'a>(
+    head: &RequestHead,
+    octets: &'a [u8],
+) -> Result<(Facts<'a>, Option<HostName>), Reason> {
     let framing = of_request(head, octets).map_err(|error| match error {
         FramingError::UnknownCoding => Reason::UnsupportedCoding,
         other => Reason::BadRequest(other.as_str()),
@@ -102,15 +104,15 @@ pub fn facts<'a>(head: &RequestHead, octets: &'a [u8]) -> Result<Facts<'a>, Reas
         Some(_) => return Err(Reason::ExpectationFailed),
     };
     let persists = request_persists(head.version, &options);
-    Ok(Facts {
+    let facts = Facts {
         framing,
         options,
         target,
         authority,
-        host,
         persists,
         expects_continue,
-    })
+    };
+    Ok((facts, host))
 }
 
 /// The one Host (RFC 9112 §3.2); an absolute-form target must name the same authority.
@@ -151,11 +153,13 @@ pub struct Found {
 }
 
 /// A request that has been read and is to be routed.
-pub struct Request<'a> {
+pub struct Request<'r, 'a> {
     /// What the head says.
-    pub facts: &'a Facts<'a>,
+    pub facts: &'r Facts<'a>,
+    /// The host that it is for.
+    pub host: Option<&'r HostName>,
     /// The head.
-    pub head: &'a RequestHead,
+    pub head: &'r RequestHead,
     /// The octets that its spans refer to.
     pub octets: &'a [u8],
     /// Who sent it.
@@ -171,13 +175,14 @@ pub struct Request<'a> {
 ///
 /// No site, no route, or one that this request may not take.
 pub fn route<'a>(
-    request: &Request<'a>,
+    request: &Request<'_, 'a>,
     routes: &'a Routes,
     scratch: &'a mut Vec<u8>,
     found: &mut Found,
 ) -> Result<Routed<'a>, Reason> {
     let Request {
         facts,
+        host,
         head,
         octets,
         client,
@@ -193,7 +198,7 @@ pub fn route<'a>(
         PathForm::Rewritten => scratch,
     };
     let table = routes.table();
-    let site = match &facts.host {
+    let site = match host {
         Some(host) => table.site(peer.listener, host),
         None => table.nameless(peer.listener),
     };

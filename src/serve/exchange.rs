@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::body::{RequestBody, copy_of};
 use super::core::Worker;
-use super::dispatch::{self, Client, Found};
+use super::dispatch::{self, Client, Facts, Found, Routed};
 use super::forward::{Forward, Trace, forward};
 use super::incoming::{BodySource, Incoming, Peer, ReplySink};
 use super::reply::Reply;
@@ -13,6 +13,7 @@ use super::respond::{Answer, PageFormat, page};
 use super::scratch::Scratch;
 use super::snapshot::Current;
 use crate::h1::framing::Framing;
+use crate::http::authority::HostName;
 use crate::http::fields::FieldName;
 use crate::net::clock::{precise_nanos, unix_nanos};
 use crate::net::{Buffer, Receiver, Sender};
@@ -81,7 +82,10 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
     let leftover = (!behind.is_empty()).then(|| copy_of(behind));
 
     let counters = worker.counters();
-    let facts = dispatch::facts(head, octets);
+    let (facts, host) = match dispatch::facts(head, octets) {
+        Ok((facts, host)) => (Ok(facts), host),
+        Err(reason) => (Err(reason), None),
+    };
     let framing = facts.as_ref().map_or(Framing::None, |facts| facts.framing);
     let body = RequestBody::new(link.receiver, request_deadline, counters, leftover, framing);
     let idle = current.snapshot.routes.defaults.timeouts.write_idle;
@@ -97,18 +101,21 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
     };
 
     let mut ended = Ended::default();
-    let outcome = match &facts {
-        Ok(facts) => {
-            handle(
+    let routed = facts.and_then(|facts| {
+        let (routed, client) =
+            find_route(&current, &facts, host, &incoming, slot, path, &mut ended)?;
+        Ok((facts, routed, client))
+    });
+    let outcome = match &routed {
+        Ok((facts, routed, client)) => {
+            let this = Forward {
                 worker,
-                &current,
+                current: &current,
                 facts,
-                &mut incoming,
-                slot,
-                path,
-                &mut ended,
-            )
-            .await
+                routed,
+                client: *client,
+            };
+            forward(&this, &mut incoming, slot, &mut ended.trace).await
         }
         Err(reason) => Err(*reason),
     };
@@ -131,16 +138,16 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
     after(&slot.progress.borrow(), &ended, body.into_leftover())
 }
 
-/// Routes and forwards.
-async fn handle(
-    worker: &Rc<Worker>,
-    current: &Current,
-    facts: &dispatch::Facts<'_>,
-    incoming: &mut Incoming<'_>,
-    slot: &mut Rc<Slot>,
-    path: &mut Vec<u8>,
+/// Who sent the request, and what is to be done with it.
+fn find_route<'a>(
+    current: &'a Current,
+    facts: &Facts<'a>,
+    host: Option<HostName>,
+    incoming: &Incoming<'a>,
+    slot: &Slot,
+    path: &'a mut Vec<u8>,
     ended: &mut Ended,
-) -> Result<(), Reason> {
+) -> Result<(Routed<'a>, Client), Reason> {
     let BodySource::Http1(body) = &incoming.body;
     {
         let mut progress = slot.progress.borrow_mut();
@@ -153,20 +160,14 @@ async fn handle(
     ended.client = Some(client);
     let request = dispatch::Request {
         facts,
+        host: host.as_ref(),
         head,
         octets,
         client,
         peer: incoming.peer,
     };
     let routed = dispatch::route(&request, routes, path, &mut ended.found)?;
-    let this = Forward {
-        worker,
-        current,
-        facts,
-        routed: &routed,
-        client,
-    };
-    forward(&this, incoming, slot, &mut ended.trace).await
+    Ok((routed, client))
 }
 
 /// Answers with the reason's page, if an answer is still possible.

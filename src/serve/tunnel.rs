@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::body::{HALF_CLOSED_WAIT, RequestBody};
 use super::reply::Reply;
-use crate::net::{Buffer, Deadline, Either, race};
+use crate::net::{Buffer, Deadline, Either, both, race};
 use crate::policy::reason::Reason;
 use crate::upstream::{Lease, Slot};
 
@@ -81,23 +81,5 @@ impl Silence {
     fn one_finished(&self) {
         self.limit.set(self.limit.get().min(HALF_CLOSED_WAIT));
         self.broken();
-    }
-}
-
-/// Waits for both, or for the first fault.
-async fn both(
-    left: impl Future<Output = Result<(), Reason>>,
-    right: impl Future<Output = Result<(), Reason>>,
-) -> Result<(), Reason> {
-    let (mut left, mut right) = (std::pin::pin!(left), std::pin::pin!(right));
-    match race(left.as_mut(), right.as_mut()).await {
-        Either::Left(ended) => {
-            ended?;
-            right.await
-        }
-        Either::Right(ended) => {
-            ended?;
-            left.await
-        }
     }
 }
