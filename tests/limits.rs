@@ -123,6 +123,26 @@ fn a_chunked_body_that_trickles_in_is_a_stream() {
 }
 
 #[test]
+fn a_head_of_many_terse_lines_fits_when_it_is_written_anew() {
+    // Each line gains a space on its way; sizes around those of the buffers it is written into.
+    let lines = "X:y\r\n".repeat(1000);
+    let response = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nok");
+    let origin = Origin::answering(response);
+    let hotgate = Hotgate::start(format!(
+        "[limits]\nheader_count = 1024\n{}",
+        site(origin.port())
+    ));
+    let mut client = Client::connect(hotgate.address());
+    for size in (2_000..8_000).chain(12_500..16_500).step_by(97) {
+        let target = "t".repeat(size % 4_000);
+        let padding = "p".repeat(size.saturating_sub(5_000));
+        let request =
+            format!("GET /{target} HTTP/1.1\r\nHost:a.test\r\n{lines}P:{padding}\r\n\r\n");
+        assert_eq!(client.ask(&request).text(), "ok", "{size}");
+    }
+}
+
+#[test]
 fn a_body_that_stalls_is_408_and_ends_the_upstream_request() {
     let origin = Origin::start(|connection| {
         connection.read_head();

@@ -9,13 +9,19 @@ use crate::config::HostHeader;
 use crate::h1::encode::{Encoder, encode_request_line, encode_status_line};
 use crate::h1::framing::Framing;
 use crate::http::field_name::{FieldName, set_of};
+use crate::http::fields::Fields;
 use crate::http::forwarding::{is_alias, is_replaced, is_spoofable};
 use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 use crate::http::method::Method;
 
 /// Octets that our own field lines may add to a head: addresses, names of at most 255 octets twice, framing.
-pub const OWN_FIELDS_BYTES_MAX: usize = 1536;
+const OWN_FIELDS_BYTES_MAX: usize = 1536;
+
+/// Octets that a head takes at the most when it is written anew: a line that came as `name:value` gains a space.
+pub fn room_for(head_length: usize, fields: &Fields) -> usize {
+    head_length + fields.len() + OWN_FIELDS_BYTES_MAX
+}
 
 /// What a request head for an upstream is made of.
 pub struct RequestParts<'a> {

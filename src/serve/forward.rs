@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::compose::{self, OWN_FIELDS_BYTES_MAX, RequestParts};
+use super::compose::{self, RequestParts};
 use super::core::Worker;
 use super::dispatch::{Client, Facts, Routed};
 use super::incoming::{BodySource, Incoming, ReplySink};
@@ -288,7 +288,7 @@ impl Forward<'_> {
             }
         };
         // Head and small body leave in one send.
-        let head_room = incoming.head.length + OWN_FIELDS_BYTES_MAX;
+        let head_room = compose::room_for(incoming.head.length, &incoming.head.fields);
         let body_room = before.len() + content.len() + behind.len();
         let together = Class::holding(head_room + body_room).or(Class::holding(head_room));
         let mut out = Buffer::rent(together.unwrap_or(Class::Giant));

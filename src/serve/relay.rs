@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::body::RequestBody;
-use super::compose::{self, OWN_FIELDS_BYTES_MAX, ResponseParts};
+use super::compose::{self, ResponseParts};
 use super::core::Worker;
 use super::reply::{Delimiter, Reply, frame_chunk};
 use crate::config::Timeouts;
@@ -268,7 +268,8 @@ fn encode_head(
     /// A chunk's size line, its CRLF and the last chunk.
     const CHUNK_ROOM: usize = 32;
     let head = attempt.slot.head.borrow();
-    let needed = head.length + OWN_FIELDS_BYTES_MAX + arrival.buffer.len() + CHUNK_ROOM;
+    let head_room = compose::room_for(head.length, &head.fields);
+    let needed = head_room + arrival.buffer.len() + CHUNK_ROOM;
     let mut out = Buffer::rent(Class::holding(needed).unwrap_or(Class::Giant));
     let mut e = Encoder::new(out.spare_mut());
     let parts = ResponseParts {
