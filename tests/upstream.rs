@@ -327,6 +327,50 @@ fn a_response_that_has_begun_is_waited_for_longer_but_not_for_ever() {
 }
 
 #[test]
+fn a_response_that_stops_in_its_head_is_504_without_a_limit_too() {
+    let origin = Origin::start(|connection| {
+        connection.read_request();
+        connection.send("HTTP/1.1 2");
+        connection.read_to_end();
+    });
+    let hotgate = Hotgate::start(format!(
+        "[timeouts]\nbody_idle = \"1s\"\n{}",
+        site(origin.port())
+    ));
+    assert_eq!(Client::connect(hotgate.address()).get("/").status, 504);
+}
+
+#[test]
+fn the_answer_to_a_request_that_was_given_up_reaches_no_other() {
+    // The first times out; the second is pipelined behind it, so that it begins in the same turn.
+    let origin = Origin::start(|connection| {
+        while let Some(request) = connection.read_request() {
+            if request.target == "/slow" {
+                let_pass(Duration::from_millis(1050));
+                connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
+            } else {
+                connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfast");
+            }
+        }
+    });
+    let hotgate = Hotgate::start(format!(
+        "[sites.\"http://a.test\"]\nto = {}\ntimeouts.response = \"1s\"\n",
+        origin.port()
+    ));
+    for _ in 0..3 {
+        let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(hotgate.address())).collect();
+        for client in &mut clients {
+            client.send("GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\nPOST /b HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n");
+        }
+        for client in &mut clients {
+            let first = client.response();
+            assert!(first.status == 504 || first.text() == "slow");
+            assert_eq!(client.response().text(), "fast");
+        }
+    }
+}
+
+#[test]
 fn without_a_limit_a_long_poll_may_take_its_time() {
     let go = Event::new();
     let origin = Origin::start({

@@ -1,7 +1,7 @@
 //! Clocks and chance, as the data plane may have them.
 //!
 //! Deadlines read the coarse monotonic clock (a few nanoseconds, some milliseconds wide); an exchange reads the
-//! precise one at most twice. Chance is a per-thread generator seeded once from the kernel: good for jitter and
+//! precise one at its ends. Chance is a per-thread generator seeded once from the kernel: good for jitter and
 //! picks, never for secrets.
 
 use std::cell::Cell;

@@ -132,9 +132,9 @@ impl Timer {
 
     /// Goes off at this reading of CLOCK_MONOTONIC in milliseconds, at once if it has passed.
     pub(super) fn set(&self, at_ms: u64) {
-        // One millisecond later than asked: the wheel reads the coarse clock, which may lag behind this one. A zero
-        // time would disarm it.
-        let at_ms = at_ms.saturating_add(4);
+        // A little later than asked: the wheel reads the coarse clock, which lags behind this one by up to a tick of
+        // the kernel (10 ms at 100 Hz). A zero time would disarm it.
+        let at_ms = at_ms.saturating_add(10);
         let at = Timespec {
             tv_sec: (at_ms / 1000) as i64,
             tv_nsec: ((at_ms % 1000) * 1_000_000) as i64,

@@ -22,6 +22,10 @@ const HOLD_SILENCE: Duration = Duration::from_millis(100);
 /// How long the beginning of a body is held in all: one that trickles in is a stream, and streams pass at once.
 const HOLD_WAIT: Duration = Duration::from_millis(500);
 
+/// How long an exchange may wait for its response while its client, which has pipelined the next request, is not
+/// watched.
+const UNWATCHED_WAIT: Duration = Duration::from_secs(600);
+
 /// See the module.
 pub struct RequestBody<'a> {
     receiver: &'a mut Receiver,
@@ -231,8 +235,16 @@ impl<'a> RequestBody<'a> {
     ///
     /// **Cancellation**: nothing is lost.
     pub async fn watch(&mut self, is_answered: impl Fn() -> bool) -> Reason {
+        if self.leftover.is_some() && !self.peer_finished {
+            // The next request is here already, and more is not read; so a client that is gone is not seen.
+            self.deadline.set(UNWATCHED_WAIT);
+        }
         if self.leftover.is_some() || self.peer_finished {
-            return pending().await;
+            self.deadline.over().await;
+            return match is_answered() {
+                true => pending().await,
+                false => Reason::ClientGone,
+            };
         }
         if !self.receiver.is_armed() {
             self.receiver.arm(Buffer::rent_for_head(Class::Head));

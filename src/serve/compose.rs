@@ -14,6 +14,7 @@ use crate::http::forwarding::{is_alias, is_replaced, is_spoofable};
 use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 use crate::http::method::Method;
+use crate::http::status::Status;
 
 /// Octets that our own field lines may add to a head: addresses, names of at most 255 octets twice, framing.
 const OWN_FIELDS_BYTES_MAX: usize = 1536;
@@ -102,13 +103,19 @@ fn request_line(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {
     }
     let query = facts.target.query.map(|span| span.of(octets));
     let path = match routed.plan.settings.strip {
-        true => &routed.path[routed.prefix_length..],
+        true => without_empty_segments(&routed.path[routed.prefix_length..]),
         false => routed.path,
     };
     match path {
         [] => encode_request_line(e, method, b"/", query),
         path => encode_request_line(e, method, path, query),
     }
+}
+
+/// What is left of a path behind its prefix, with one slash in front: two would read as the name of a host.
+fn without_empty_segments(rest: &[u8]) -> &[u8] {
+    let slashes = rest.iter().take_while(|octet| **octet == b'/').count();
+    &rest[slashes.saturating_sub(1)..]
 }
 
 fn host_of<'a>(parts: &RequestParts<'a>) -> &'a [u8] {
@@ -261,6 +268,12 @@ pub fn response(e: &mut Encoder<'_>, parts: &ResponseParts<'_>) {
         );
         e.put(b"\r\n");
         return;
+    }
+    if head.status == Status::UPGRADE_REQUIRED {
+        // RFC 9110 §15.5.22: it says which protocol, or it says nothing.
+        for value in head.fields.all(octets, FieldName::Upgrade) {
+            e.field(b"Upgrade", value);
+        }
     }
     if !head.fields.has(FieldName::Date) {
         // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing when it forwards.

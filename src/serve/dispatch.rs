@@ -96,6 +96,9 @@ pub fn facts<'a>(
     let target = parse_target(octets, head.target, head.method)
         .map_err(|e| Reason::BadRequest(e.as_str()))?;
     let (authority, host) = authority_of(head, octets, &target)?;
+    if head.fields.count(FieldName::Expect) > 1 {
+        return Err(Reason::ExpectationFailed);
+    }
     let expects_continue = match head.fields.first(octets, FieldName::Expect) {
         None => false,
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {

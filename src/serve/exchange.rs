@@ -90,6 +90,7 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
     let body = RequestBody::new(link.receiver, request_deadline, counters, leftover, framing);
     let idle = current.snapshot.routes.defaults.timeouts.write_idle;
     let reply = Reply::new(link.sender, reply_deadline, counters, idle);
+    renew(slot);
     slot.begin_exchange(head.method);
     let mut incoming = Incoming {
         head,
@@ -136,6 +137,14 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
     }
     let BodySource::Http1(body) = incoming.body;
     after(&slot.progress.borrow(), &ended, body.into_leftover())
+}
+
+/// A connection that was given up may hold the slot for one more turn: then it keeps it, and this exchange has a new
+/// one.
+fn renew(slot: &mut Rc<Slot>) {
+    if Rc::get_mut(slot).is_none() {
+        *slot = Rc::new(Slot::new());
+    }
 }
 
 /// Who sent the request, and what is to be done with it.
@@ -316,6 +325,7 @@ pub async fn refuse(link: &mut Link<'_>, reason: Reason) -> After {
     } = &mut *link.scratch;
     // What was parsed before the fault is not shown: its spans may be half-filled.
     parser.reset();
+    renew(slot);
     slot.begin_exchange(parser.head.method);
     let counters = worker.counters();
     let body = RequestBody::new(

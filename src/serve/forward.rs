@@ -133,6 +133,7 @@ impl Forward<'_> {
         slot.set_limits(SlotLimits {
             head,
             read_ahead_bytes: limits.response_buffer,
+            stall: timeouts.body_idle,
         });
         let framing = self.facts.framing;
         let room = limits.request_buffer.min(HELD_BYTES_MAX);

@@ -16,7 +16,7 @@ use crate::h1::encode::Encoder;
 use crate::h1::framing::Framing;
 use crate::http::fields::FieldName;
 use crate::http::message::Version;
-use crate::net::{Buffer, Class, Either, race};
+use crate::net::{Buffer, Class, Deadline, Either, race};
 use crate::policy::reason::Reason;
 use crate::upstream::{Arrival, ArrivalKind, Lease, Slot};
 
@@ -67,7 +67,7 @@ pub async fn relay(
     let reply_deadline = reply.deadline();
     let request = async {
         if !attempt.is_request_queued {
-            if let Err(reason) = pump_request(attempt, body).await {
+            if let Err(reason) = pump_request(attempt, body, reply_deadline).await {
                 return reason;
             }
             if !attempt.slot.progress.borrow().response_head_sent {
@@ -84,7 +84,11 @@ pub async fn relay(
 }
 
 /// Pumps the request's body into the connection's outbox.
-async fn pump_request(attempt: &Attempt<'_>, body: &mut RequestBody<'_>) -> Result<(), Reason> {
+async fn pump_request(
+    attempt: &Attempt<'_>,
+    body: &mut RequestBody<'_>,
+    reply_deadline: &Deadline,
+) -> Result<(), Reason> {
     while let Some(mut piece) = body.next(attempt.timeouts.body_idle).await? {
         attempt.slot.progress.borrow_mut().request_replayable = false;
         let is_last = body.is_complete();
@@ -96,6 +100,9 @@ async fn pump_request(attempt: &Attempt<'_>, body: &mut RequestBody<'_>) -> Resu
         }
         if !has_room(attempt, body).await? {
             // The connection takes no more; what the upstream has to say about it is on its way.
+            if !attempt.slot.progress.borrow().response_head_sent {
+                reply_deadline.set(attempt.timeouts.body_idle);
+            }
             return std::future::pending().await;
         }
         attempt.lease.send(piece, is_last);
@@ -133,7 +140,10 @@ async fn pass_response(attempt: &Attempt<'_>, reply: &mut Reply<'_>) -> Result<R
                     let head = encode_head(attempt, &arrival, Delimiter::Bodyless, false);
                     reply.send(head).await?;
                 }
-                reply.deadline().set_or_clear(attempt.timeouts.response);
+                match attempt.slot.progress.borrow().request_read {
+                    true => reply.deadline().set_or_clear(attempt.timeouts.response),
+                    false => reply.deadline().clear(),
+                }
             }
             ArrivalKind::Switched => {
                 if !is_switched_as_asked(attempt, &arrival) {

@@ -41,6 +41,7 @@ pub async fn carry(
             }
             lease.send(piece, false);
         }
+        lease.drained().await;
         lease.finish();
         silence.one_finished();
         Ok(())

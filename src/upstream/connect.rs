@@ -1,7 +1,10 @@
 //! Dialling an endpoint: its addresses in turn, within one limit; then the task that owns the connection.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -63,9 +66,8 @@ fn start(upstreams: &Rc<Upstreams>, connection: &Rc<Connection>, stream: Stream)
     };
     spawn(
         async move {
-            // Flush before read: a send that is complete is noted before the answer to it is looked at.
-            let io = race(flush(&owner, &stream), read(&owner, &stream, &upstreams));
-            race(io, owner.doomed.notified()).await;
+            // Doom before both: a connection that was given up writes to no slot any more.
+            race(owner.doomed.notified(), drive(&owner, &stream, &upstreams)).await;
             close(&owner, &upstreams, Reason::UpstreamClosed);
         },
         move || {
@@ -74,6 +76,23 @@ fn start(upstreams: &Rc<Upstreams>, connection: &Rc<Connection>, stream: Stream)
             close(&connection, &upstreams, Reason::Internal);
         },
     );
+}
+
+/// Sends and receives, in the order that tells an answer from octets that only cross a request: while nothing of it
+/// has been sent what comes is none, and a send that is complete is noted before the answer to it is looked at.
+async fn drive(connection: &Rc<Connection>, stream: &Stream, upstreams: &Rc<Upstreams>) {
+    let mut flush = pin!(flush(connection, stream));
+    let mut read = pin!(read(connection, stream, upstreams));
+    poll_fn(|cx| {
+        if connection.has_unsent_request() && read.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        match flush.as_mut().poll(cx) {
+            Poll::Ready(never) => match never {},
+            Poll::Pending => read.as_mut().poll(cx),
+        }
+    })
+    .await;
 }
 
 async fn first_that_answers(addresses: &[Address]) -> Result<Stream, Reason> {

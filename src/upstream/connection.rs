@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::endpoint::EndpointNumber;
-use super::slot::Slot;
+use super::slot::{Slot, queue};
 use super::tokens::Token;
 use crate::net::clock::{Tick, now};
 use crate::net::{Buffer, Deadline, Notify};
@@ -26,6 +26,8 @@ pub struct Connection {
     pub(super) is_doomed: Cell<bool>,
     /// Since when it is idle; of meaning while it is in the pool.
     idle_since: Cell<Tick>,
+    /// How long it may be idle where the app does not say.
+    pub(super) idle_default: Duration,
     /// How long it may be idle.
     pub(super) idle_limit: Cell<Duration>,
     pub(super) idle: Deadline,
@@ -40,6 +42,8 @@ pub(super) struct Outbox {
     pub(super) is_closed: Cell<bool>,
     /// FIN is to follow the last buffer.
     pub(super) wants_fin: Cell<bool>,
+    /// A send is under way.
+    pub(super) is_sending: Cell<bool>,
     /// A send failed: what is put in is thrown away.
     pub(super) is_broken: Cell<bool>,
     /// Raised for the flush: something was put in.
@@ -61,12 +65,14 @@ impl Connection {
                 waiting_bytes: Cell::new(0),
                 is_closed: Cell::new(false),
                 wants_fin: Cell::new(false),
+                is_sending: Cell::new(false),
                 is_broken: Cell::new(false),
                 filled: Notify::new(),
             },
             doomed: Notify::new(),
             is_doomed: Cell::new(false),
             idle_since: Cell::new(now()),
+            idle_default: idle_limit,
             idle_limit: Cell::new(idle_limit),
             idle: Deadline::new(),
             _token: token,
@@ -90,6 +96,13 @@ impl Connection {
 
     pub(super) fn front(&self) -> Option<Rc<Slot>> {
         self.fifo.borrow().front().cloned()
+    }
+
+    /// Is there a request of which nothing has been sent, nor is on its way?
+    pub(super) fn has_unsent_request(&self) -> bool {
+        let fifo = self.fifo.borrow();
+        let is_unsent = |slot: &Rc<Slot>| slot.progress.borrow().request_octets_accepted == 0;
+        !self.outbox.is_sending.get() && fifo.front().is_some_and(is_unsent)
     }
 
     /// Nobody wants it any more: its task ends and closes the stream.
@@ -155,7 +168,7 @@ impl Lease {
         if is_last {
             outbox.is_closed.set(true);
         }
-        outbox.buffers.borrow_mut().push_back(part);
+        queue(&mut outbox.buffers.borrow_mut(), part);
         outbox.filled.notify();
     }
 
@@ -163,6 +176,15 @@ impl Lease {
     pub fn finish(&self) {
         self.connection.outbox.wants_fin.set(true);
         self.connection.outbox.filled.notify();
+    }
+
+    /// Waits until all that was queued has been sent, or never will be. **Cancellation**: nothing is lost.
+    pub async fn drained(&self) {
+        let outbox = &self.connection.outbox;
+        let is_lost = || outbox.is_broken.get() || self.connection.is_doomed();
+        while outbox.waiting_bytes.get() > 0 && !is_lost() {
+            self.slot.flushed.notified().await;
+        }
     }
 
     /// Waits until the outbox has room for more. False: the connection takes no more of the request.

@@ -28,7 +28,9 @@ pub(super) async fn flush(connection: &Rc<Connection>, stream: &Stream) -> Infal
             continue;
         };
         while !buffer.is_empty() {
+            outbox.is_sending.set(true);
             let (result, back) = sender.send_some(buffer).await;
+            outbox.is_sending.set(false);
             buffer = back;
             let Some(slot) = connection.front() else {
                 // An early answer ended the exchange; the reader closes the connection.

@@ -25,6 +25,8 @@ use crate::policy::exchange::may_pool;
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
 
+/// The longest that an app's `Keep-Alive: timeout=N` keeps an idle connection.
+const IDLE_HINT_MAX: Duration = Duration::from_secs(3600);
 /// Interim responses to one request; more is an attack or a fault.
 const INTERIM_MAX: u32 = 16;
 
@@ -82,6 +84,11 @@ impl Reader<'_> {
             }
         };
         match result {
+            Ok(count) if count > 0 && self.is_unasked() => {
+                // They came before a single octet of the request had left: no answer to it (RFC 9112 §9.2). The
+                // exchange took the connection while they were on their way to us.
+                self.end_without_answer(Reason::UpstreamClosed)
+            }
             Ok(count) if count > 0 => {
                 self.note_received(count);
                 Some(buffer)
@@ -89,6 +96,11 @@ impl Reader<'_> {
             Ok(_) => self.end_without_answer(Reason::UpstreamClosed),
             Err(error) => self.end_without_answer(reason_of(&error)),
         }
+    }
+
+    /// Has nothing been sent that octets from the upstream could answer?
+    fn is_unasked(&self) -> bool {
+        self.connection.has_unsent_request()
     }
 
     fn end_without_answer(&self, reason: Reason) -> Option<Buffer> {
@@ -146,14 +158,23 @@ impl Reader<'_> {
                 };
                 buffer = buffer.moved_to(class);
             }
-            buffer = self.more(buffer).await?;
+            buffer = self.more(buffer, slot.limits().stall).await?;
         }
     }
 
-    /// Receives once, behind the window.
-    async fn more(&mut self, buffer: Buffer) -> Result<Buffer, Reason> {
+    /// Receives once, behind the window; a head that stops in the middle is waited for no longer than `stall`.
+    async fn more(&mut self, buffer: Buffer, stall: Duration) -> Result<Buffer, Reason> {
+        let has_begun = !buffer.is_empty();
         self.receiver.arm(buffer);
-        let (result, buffer) = self.receiver.recv().await;
+        // The connection's idle deadline has no other use while a response is under way.
+        let deadline = &self.connection.idle;
+        match has_begun {
+            true => deadline.set(stall),
+            false => deadline.clear(), // the app may take its time between an interim response and the final one
+        }
+        let received = deadline.limit(self.receiver.recv()).await;
+        deadline.clear();
+        let (result, buffer) = received.ok_or(Reason::UpstreamStalled)?;
         match result {
             Ok(0) => Err(Reason::BadResponse("incomplete_head")),
             Ok(count) => {
@@ -272,12 +293,12 @@ impl Reader<'_> {
             .map_err(|error| Reason::BadResponse(error.as_str()))?;
         progress.response_delimited = framing != Framing::UntilClose;
         progress.upstream_persists = response_persists(head.version, &options, &framing);
-        if let Some(seconds) = keep_alive_timeout(&head.fields, octets) {
-            // The app says how long it waits; a second less, so that we are first.
-            let limit = Duration::from_secs(seconds.saturating_sub(1));
-            self.connection.idle_limit.set(limit);
-            progress.upstream_persists &= !limit.is_zero();
-        }
+        // The app may say how long it waits; a second less, so that we are first.
+        let hint = keep_alive_timeout(&head.fields, octets)
+            .map(|seconds| Duration::from_secs(seconds.saturating_sub(1)).min(IDLE_HINT_MAX));
+        let limit = hint.unwrap_or(self.connection.idle_default);
+        self.connection.idle_limit.set(limit);
+        progress.upstream_persists &= !limit.is_zero();
         Ok((ArrivalKind::Final, framing, options))
     }
 

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::h1::field_lines::HeadLimits;
 use crate::h1::framing::Framing;
@@ -58,6 +59,8 @@ pub struct SlotLimits {
     pub head: HeadLimits,
     /// Octets of content that may wait here untaken.
     pub read_ahead_bytes: usize,
+    /// How long a response head that has begun may stop in the middle.
+    pub stall: Duration,
 }
 
 /// See the module.
@@ -92,6 +95,7 @@ impl Slot {
             limits: Cell::new(SlotLimits {
                 head,
                 read_ahead_bytes: 0,
+                stall: Duration::ZERO,
             }),
             arrival: Cell::new(None),
             pieces: RefCell::new(VecDeque::new()),
@@ -218,7 +222,7 @@ impl Slot {
         if !piece.is_empty() {
             self.waiting_bytes
                 .set(self.waiting_bytes.get() + piece.len());
-            self.pieces.borrow_mut().push_back(piece);
+            queue(&mut self.pieces.borrow_mut(), piece);
         }
     }
 
@@ -255,6 +259,18 @@ impl Slot {
     /// Waits until something was taken. **Cancellation**: nothing is lost.
     pub(super) async fn some_taken(&self) {
         self.taken.notified().await;
+    }
+}
+
+/// Queues a buffer behind the others, or its octets in the last one: a sender of single octets does not get a block
+/// for each.
+pub(super) fn queue(buffers: &mut VecDeque<Buffer>, next: Buffer) {
+    match buffers.back_mut() {
+        Some(last) if last.receive_room() >= next.len() => {
+            let fits = last.append(next.window());
+            assert!(fits, "there is room");
+        }
+        Some(_) | None => buffers.push_back(next),
     }
 }
 
