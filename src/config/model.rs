@@ -236,7 +236,8 @@ pub struct Limits {
     pub upstream_header_size: usize,
     /// A request body; `None` is unlimited.
     pub body: Option<u64>,
-    /// A request body of known length up to this is read whole before an upstream connection is taken. May be 0.
+    /// A request body of known length up to this is read whole before an upstream connection is taken, and as much of a
+    /// chunked one is held for a moment. May be 0.
     pub request_buffer: usize,
     /// How much of a response is read ahead of a slow client.
     pub response_buffer: usize,
