@@ -1,65 +1,117 @@
 //! Texts → [`Config`]: the order of reading, and all that concerns more than one key.
 //!
-//! Two passes over the trees: first what holds for all sites, from every source, then the sites, which begin as
-//! copies of it. A source with a syntax fault is checked as far as it is whole: what stands before the table with the
-//! fault. Within a site everything is read even after a fault, since all faults are to be told at once.
+//! Every layer is read together with those below it, so that a fault in what a later layer overrides is told too; the
+//! last reading is the configuration. A source with a syntax fault is checked as far as it is whole: what stands before
+//! the table with the fault. Within a site everything is read even after a fault, since all faults are to be told at
+//! once.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use toml::Spanned;
 use toml::de::{DeTable, Error as TomlError};
 
 use super::diagnostic::{Diagnostic, Fault, Faults};
 use super::duplicates::Definitions;
+use super::expand::{Expander, Surroundings};
 use super::host::HostKey;
 use super::keys::{Level, refuse};
-use super::model::{Config, Log, Server, Settings, Site, SiteScheme};
-use super::place::Source;
-use super::raw::{Entry, entries};
-use super::settings::Scope;
-use super::site;
-use super::{log, server, settings};
+use super::model::{Config, Log, Server, Site, SiteScheme};
+use super::place::{File, FileKind, Source};
+use super::raw::entries;
+use super::settings::{Given, Scope};
+use super::tree::{Member, grow};
+use super::{generated, layers, log, server, settings, site, usefulness};
 
-/// Reads all sources, in order, into one configuration.
-///
-/// A key of `[server]`, `[timeouts]`, `[limits]` or `[log]` in a later source overrides the same key of an earlier
-/// one; a host may stand in one source only. No source at all gives the defaults and no sites.
+/// Reads texts that stand beside each other, as one layer and without an environment: see [`parse_files`].
 ///
 /// # Errors
 ///
-/// Every fault of every source, in the order of the sources and then of their text. Never empty.
+/// As [`parse_files`].
 pub fn parse(sources: &[Source]) -> Result<Config, Vec<Diagnostic>> {
-    let mut faults = Faults::new(sources);
-    let trees: Vec<_> = sources
+    let files: Vec<File> = sources
+        .iter()
+        .map(|source| File {
+            source: *source,
+            layer: 0,
+            kind: FileKind::Main,
+        })
+        .collect();
+    parse_files(&files, &Surroundings::NONE)
+}
+
+/// Reads all files into one configuration. They are in the order in which their faults are told; layers rise.
+///
+/// A later layer overrides earlier ones key by key, in sites and paths too; within a layer nothing is set twice. No
+/// file at all gives the defaults and no sites. Generated files come last and are read by a schema of their own: what
+/// is refused of them is a warning.
+///
+/// # Errors
+///
+/// Every fault of every hand-written file, in the order of the files and then of their text. Never empty.
+pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config, Vec<Diagnostic>> {
+    let sources: Vec<Source> = files.iter().map(|file| file.source).collect();
+    let mut faults = Faults::new(&sources);
+    let parsed: Vec<_> = sources
         .iter()
         .map(|source| DeTable::parse_recoverable(source.text))
         .collect();
-
-    let mut config = Config {
-        server: Server::default(),
-        log: Log::default(),
-        defaults: Settings::default(),
-        sites: Vec::new(),
-        warnings: Vec::new(),
-    };
-    for (index, (tree, _)) in trees.iter().enumerate() {
-        faults.enter(index);
-        globals(tree.get_ref(), &mut config, &mut faults);
+    let mut expander = Expander::new(*surroundings);
+    let mut merged: Vec<Member> = Vec::new();
+    let mut read = Reading::default();
+    let mut layer: Vec<Member> = Vec::new();
+    let hand_written = |file: &&File| file.kind != FileKind::Generated;
+    let mut remaining = files.iter().filter(hand_written).count();
+    for (index, (file, (table, _))) in files.iter().zip(&parsed).enumerate() {
+        if file.kind == FileKind::Generated {
+            continue;
+        }
+        expander.enter(file.source.name);
+        let tree = grow(
+            table.get_ref(),
+            faults.base(index),
+            &mut expander,
+            &mut faults,
+        );
+        layers::add_file(&mut layer, file.kind, tree, &mut faults);
+        remaining -= 1;
+        let next = files[index + 1..].iter().find(|file| hand_written(file));
+        if next.is_none_or(|next| next.layer != file.layer) {
+            layers::overlay(&mut merged, std::mem::take(&mut layer));
+            read = Reading::of(&merged, remaining == 0, &mut faults);
+        }
     }
-    let mut keys = Keys::default();
-    for (index, (tree, _)) in trees.iter().enumerate() {
-        faults.enter(index);
-        keys.source = index;
-        sites(tree, &mut config, &mut keys, &mut faults);
-    }
+    let Reading {
+        mut config,
+        given,
+        keys,
+    } = read;
     unreachable_sites(&config, &keys, &mut faults);
-    plain_sites(&config, &keys, &mut faults);
-
-    for (index, (_, errors)) in trees.iter().enumerate() {
-        faults.enter(index);
-        syntax(errors, index, &mut faults);
+    for (index, (file, (_, errors))) in files.iter().zip(&parsed).enumerate() {
+        if file.kind != FileKind::Generated {
+            syntax(errors, index, sources[index].text, &mut faults);
+        }
     }
+    if !faults.has_errors() {
+        usefulness::warn(&merged, &config, &mut faults);
+    }
+    for (index, (file, (table, errors))) in files.iter().zip(&parsed).enumerate() {
+        if file.kind == FileKind::Generated {
+            let base = faults.base(index);
+            if let Some(error) = errors.first() {
+                let span = error.span().unwrap_or_default();
+                let message = format!("the generated file {} is left out", file.source.name);
+                let fault = Fault::new("generated", span, message).label(error.message());
+                faults.warning(fault.shifted(base));
+                continue;
+            }
+            let mut literal = Expander::literal();
+            let tree = grow(table.get_ref(), base, &mut literal, &mut faults);
+            generated::add(&tree, &mut config, &given, surroundings, &mut faults);
+        }
+    }
+    plain_sites(&config, &keys, &mut faults);
+    config.secrets = faults.secrets.clone();
+    config.secret_files = std::mem::take(&mut expander.files);
     let (errors, warnings) = faults.into_errors_and_warnings();
     if errors.is_empty() {
         Ok(Config { warnings, ..config })
@@ -68,62 +120,96 @@ pub fn parse(sources: &[Source]) -> Result<Config, Vec<Diagnostic>> {
     }
 }
 
+/// What was read from a merged tree.
+struct Reading {
+    config: Config,
+    /// What sites begin with.
+    given: Given,
+    keys: Keys,
+}
+
 /// Where the sites' keys stand.
 #[derive(Default)]
-struct Keys<'t> {
-    /// The source being read.
-    source: usize,
-    /// Beside `Config::sites`: source and entry of each.
-    of_sites: Vec<(usize, Entry<'t>)>,
+struct Keys {
+    /// Beside `Config::sites`: name and range of each key.
+    of_sites: Vec<(String, Range<usize>)>,
     /// Every valid key so far, and where it is, as `file:line:column`.
     seen: HashMap<HostKey, String>,
 }
 
-fn globals(tree: &DeTable, config: &mut Config, faults: &mut Faults) {
-    for entry in entries(tree) {
-        match entry.name {
-            "server" => server::server(&entry, &mut config.server, faults),
-            "timeouts" => {
-                settings::timeouts(&entry, Scope::Global, &mut config.defaults.timeouts, faults)
-            }
-            "limits" => {
-                settings::limits(&entry, Scope::Global, &mut config.defaults.limits, faults)
-            }
-            "log" => log::log(&entry, &mut config.log, faults),
-            "sites" => {}
-            _ => refuse(&entry, Level::Top, faults),
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading {
+            config: Config {
+                server: Server::default(),
+                log: Log::default(),
+                defaults: Default::default(),
+                default_origins: Default::default(),
+                sites: Vec::new(),
+                warnings: Vec::new(),
+                secrets: Default::default(),
+                secret_files: Vec::new(),
+            },
+            given: Given::default(),
+            keys: Keys::default(),
         }
     }
 }
 
-fn sites<'t>(
-    tree: &'t Spanned<DeTable<'t>>,
-    config: &mut Config,
-    keys: &mut Keys<'t>,
-    faults: &mut Faults,
-) {
-    let found = entries(tree.get_ref())
-        .into_iter()
-        .find(|entry| entry.name == "sites");
-    let found = found.and_then(|entry| entry.table("a table of hosts", faults));
-    for entry in found.unwrap_or_default() {
-        let key = site::key(&entry, faults);
-        let place = faults.place(entry.key.start).to_string();
-        let first = key.as_ref().and_then(|key| keys.seen.get(key));
-        if let Some(first) = first {
-            let message = format!("the host `{}` is set twice", entry.name);
-            let fault = Fault::new("duplicate-host", entry.key.clone(), message);
-            faults.error(fault.label(format!("first set at {first}")));
+impl Reading {
+    /// Reads a merged tree. Unless it is the last, a site may still lack what a later layer adds.
+    fn of(tree: &[Member], is_last: bool, faults: &mut Faults) -> Reading {
+        let mut read = Reading::default();
+        read.globals(tree, faults);
+        read.config.defaults = read.given.settings.clone();
+        read.config.default_origins = read.given.origins.clone();
+        read.sites(tree, is_last, faults);
+        read
+    }
+
+    fn globals(&mut self, tree: &[Member], faults: &mut Faults) {
+        let mut defaults = None;
+        for entry in entries(tree) {
+            match entry.name {
+                "server" => server::server(&entry, &mut self.config.server, faults),
+                "timeouts" => settings::timeouts(&entry, Scope::Global, &mut self.given, faults),
+                "limits" => settings::limits(&entry, Scope::Global, &mut self.given, faults),
+                "log" => log::log(&entry, &mut self.config.log, faults),
+                "defaults" => defaults = Some(entry),
+                "sites" => {}
+                _ => refuse(&entry, Level::Top, faults),
+            }
         }
-        let is_repeated = first.is_some();
-        let site = site::site(&entry, key.clone(), &config.defaults, faults);
-        if is_repeated {
-            continue;
+        // Nearer to a site than `[timeouts]` and `[limits]`, wherever it stands.
+        if let Some(entry) = defaults {
+            settings::defaults(&entry, &mut self.given, faults);
         }
-        keys.seen.extend(key.map(|key| (key, place)));
-        if let Some(site) = site {
-            config.sites.push(site);
-            keys.of_sites.push((keys.source, entry));
+    }
+
+    fn sites(&mut self, tree: &[Member], is_last: bool, faults: &mut Faults) {
+        let found = entries(tree)
+            .into_iter()
+            .find(|entry| entry.name == "sites");
+        let found = found.and_then(|entry| entry.table("a table of hosts", faults));
+        for entry in found.unwrap_or_default() {
+            let key = site::key(&entry, faults);
+            let place = faults.place(entry.key.start).to_string();
+            let first = key.as_ref().and_then(|key| self.keys.seen.get(key));
+            if let Some(first) = first {
+                let message = format!("the host `{}` is set twice", entry.name);
+                let fault = Fault::new("duplicate-host", entry.key.clone(), message);
+                faults.error(fault.label(format!("first set at {first}")));
+            }
+            let is_repeated = first.is_some();
+            let site = site::site(&entry, key.clone(), &self.given, is_last, faults);
+            if is_repeated {
+                continue;
+            }
+            self.keys.seen.extend(key.map(|key| (key, place)));
+            if let Some(site) = site {
+                self.config.sites.push(site);
+                self.keys.of_sites.push((entry.name.to_owned(), entry.key));
+            }
         }
     }
 }
@@ -152,11 +238,10 @@ fn unreachable_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
             if is_served(*index) {
                 continue;
             }
-            let (source, entry) = &keys.of_sites[*index];
+            let (name, key) = &keys.of_sites[*index];
             let owner = &config.sites[*owner];
-            faults.enter(*source);
-            let message = format!("the site `{}` is never reached", entry.name);
-            let fault = Fault::new("duplicate-host", entry.key.clone(), message);
+            let message = format!("the site `{name}` is never reached");
+            let fault = Fault::new("duplicate-host", key.clone(), message);
             faults.error(fault.label(format!(
                 "`{}` at {} has its host on every listener",
                 owner.name, owner.place
@@ -179,8 +264,10 @@ fn plain_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
         .map(|site| site.name.as_str())
         .collect();
 
-    let (source, entry) = &keys.of_sites[first];
-    faults.enter(*source);
+    // Generated sites stand last, so the first is hand-written, or there is nobody to tell.
+    let Some((name, key)) = keys.of_sites.get(first) else {
+        return;
+    };
     let message = match count {
         1 => "1 site is served over plain HTTP, because this version has no TLS".to_owned(),
         _ => format!("{count} sites are served over plain HTTP, because this version has no TLS"),
@@ -195,14 +282,14 @@ fn plain_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
             )
         }
     };
-    let meant = format!("{:?}", format!("http://{}", entry.name));
-    let fault = Fault::new("no-tls", entry.key.clone(), message).label(label);
-    faults.warning(fault.replace(entry.key.clone(), meant));
+    let meant = format!("{:?}", format!("http://{name}"));
+    let fault = Fault::new("no-tls", key.clone(), message).label(label);
+    faults.warning(fault.replace(key.clone(), meant));
 }
 
 /// What the `toml` crate found: the faults of form, then the keys that are set twice.
-fn syntax(errors: &[TomlError], source: usize, faults: &mut Faults) {
-    let text = faults.source().text;
+fn syntax(errors: &[TomlError], source: usize, text: &str, faults: &mut Faults) {
+    let base = faults.base(source);
     let mut repeated: Vec<Range<usize>> = Vec::new();
     let mut malformed: Vec<(Range<usize>, &str)> = Vec::new();
     for error in errors {
@@ -225,19 +312,19 @@ fn syntax(errors: &[TomlError], source: usize, faults: &mut Faults) {
     let mut last_line = None;
     for (span, message) in malformed {
         // One fault a line: the first is the cause of the others.
-        let line = faults.place(span.start).line;
+        let line = faults.place(base + span.start).line;
         if last_line.replace(line) == Some(line) {
             continue;
         }
         let is_open_list = message.starts_with("missing comma between array elements");
-        faults.error(malformation(span, message, text));
+        faults.error(malformation(span, message, text).shifted(base));
         if is_open_list {
             // All the rest of the text is taken for elements.
             break;
         }
     }
     if !repeated.is_empty() {
-        repetitions(&repeated, &Definitions::of(text), faults);
+        repetitions(&repeated, &Definitions::of(text), base, faults);
     }
 }
 
@@ -256,7 +343,12 @@ fn malformation(span: Range<usize>, message: &str, text: &str) -> Fault {
 }
 
 /// Keys that are set again at these places.
-fn repetitions(again: &[Range<usize>], definitions: &Definitions, faults: &mut Faults) {
+fn repetitions(
+    again: &[Range<usize>],
+    definitions: &Definitions,
+    base: usize,
+    faults: &mut Faults,
+) {
     let mut reported: Vec<&[String]> = Vec::new();
     for span in again {
         let (path, first) = definitions.earlier(span).unwrap_or((&[], None));
@@ -277,8 +369,8 @@ fn repetitions(again: &[Range<usize>], definitions: &Definitions, faults: &mut F
             [] => ("duplicate-key", "the key is set twice".to_owned()),
             [.., key] => ("duplicate-key", format!("`{key}` is set twice")),
         };
-        let fault = Fault::new(code, span.clone(), message);
-        let label = first.map(|first| format!("first set at {}", faults.place(first.start)));
+        let fault = Fault::new(code, span.clone(), message).shifted(base);
+        let label = first.map(|first| format!("first set at {}", faults.place(base + first.start)));
         faults.error(fault.label(label.unwrap_or_default()));
     }
 }

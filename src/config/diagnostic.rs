@@ -10,21 +10,22 @@
 //!    = try: to = 3000
 //! ```
 //!
-//! Readers report to [`Faults`] with a range of octets of the source at hand; line, column, excerpt and the mended
-//! line are worked out here, once. What is quoted from a file is shown without control characters, so that a file
-//! cannot write to a terminal.
+//! Readers report to [`Faults`] with a range of octets, counted over all sources, one behind the other; source, line,
+//! column, excerpt and the mended line are worked out here, once. What is quoted from a file is shown without control
+//! characters, so that a file cannot write to a terminal, and what came from a secret file as `***`.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::place::{Place, Source};
+use super::secrets::Secrets;
 
 /// The longest line that is shown whole, in characters; of longer ones the part around the fault is. A terminal's
 /// width and a little more.
 const EXCERPT_CHARS_MAX: usize = 160;
 
-/// Faults kept. A text of nothing but faults must not make a report a hundred times its size.
+/// Faults kept of one source. A text of nothing but faults must not make a report a hundred times its size.
 const FAULTS_MAX: usize = 200;
 
 /// How bad it is.
@@ -88,7 +89,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A fault as a reader sees it: a range of octets of the source at hand.
+/// A fault as a reader sees it: a range of octets.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     code: &'static str,
@@ -121,6 +122,16 @@ impl Fault {
         }
     }
 
+    /// The same fault with ranges that are counted from `base` on.
+    pub(super) fn shifted(mut self, base: usize) -> Fault {
+        let shift = |span: Range<usize>| span.start + base..span.end + base;
+        self.span = shift(self.span);
+        if let Mend::Replace(span, text) = self.mend {
+            self.mend = Mend::Replace(shift(span), text);
+        }
+        self
+    }
+
     /// What stands beside the marks.
     pub(super) fn label(mut self, label: impl Into<String>) -> Fault {
         self.label = label.into();
@@ -142,58 +153,92 @@ impl Fault {
 
 /// Collects the faults of all sources.
 pub(super) struct Faults<'s> {
-    sources: &'s [Source<'s>],
-    names: Vec<Arc<str>>,
-    /// Of each source, where its lines begin: ten thousand sites ask for their places.
-    line_starts: Vec<Vec<usize>>,
-    /// The source being read: an index into `sources`.
-    current: usize,
-    /// Source, octet, diagnostic.
-    found: Vec<(usize, usize, Diagnostic)>,
+    sources: Vec<Text<'s>>,
+    found: Vec<Found>,
+    /// Ranges of which enough was said.
+    poisoned: Vec<Range<usize>>,
+    /// What is not to be shown.
+    pub(super) secrets: Secrets,
+}
+
+/// A source and where its octets are counted from.
+struct Text<'s> {
+    source: Source<'s>,
+    name: Arc<str>,
+    base: usize,
+    /// Where its lines begin: ten thousand sites ask for their places.
+    line_starts: Vec<usize>,
+    /// How many faults it has.
+    faults: usize,
+}
+
+/// A fault and where it is, over all sources.
+struct Found {
+    source: usize,
+    offset: usize,
+    diagnostic: Diagnostic,
 }
 
 impl<'s> Faults<'s> {
-    /// No faults yet. [`Faults::enter`] comes before the first report.
-    pub(super) fn new(sources: &'s [Source<'s>]) -> Faults<'s> {
-        let names = sources
-            .iter()
-            .map(|source| Arc::from(source.name))
-            .collect();
+    /// No faults yet.
+    pub(super) fn new(sources: &[Source<'s>]) -> Faults<'s> {
+        let mut base = 0;
+        let text = |source: &Source<'s>| {
+            let text = Text {
+                source: *source,
+                name: Arc::from(source.name),
+                base,
+                line_starts: line_starts(source.text),
+                faults: 0,
+            };
+            // One more than its octets, so that the end of a text is not the start of the next.
+            base += source.text.len() + 1;
+            text
+        };
         Faults {
-            sources,
-            names,
-            line_starts: sources
-                .iter()
-                .map(|source| line_starts(source.text))
-                .collect(),
-            current: 0,
+            sources: sources.iter().map(text).collect(),
             found: Vec::new(),
+            poisoned: Vec::new(),
+            secrets: Secrets::default(),
         }
     }
 
-    /// Ranges are of this source from now on; an index into the sources.
-    pub(super) fn enter(&mut self, source: usize) {
-        assert!(source < self.sources.len(), "no such source");
-        self.current = source;
+    /// Where the octets of this source are counted from.
+    pub(super) fn base(&self, source: usize) -> usize {
+        self.sources[source].base
     }
 
-    /// The source being read.
-    pub(super) fn source(&self) -> Source<'s> {
-        self.sources[self.current]
+    /// The source that an offset is in, by its number.
+    pub(super) fn source_of(&self, offset: usize) -> usize {
+        // The first begins at 0.
+        self.sources
+            .partition_point(|text| text.base <= offset)
+            .saturating_sub(1)
     }
 
-    /// The place of an octet of the source being read.
+    /// The name of the source that an offset is in: relative paths are relative to its folder.
+    pub(super) fn name_of(&self, offset: usize) -> &'s str {
+        self.sources
+            .get(self.source_of(offset))
+            .map_or("", |text| text.source.name)
+    }
+
+    /// The octets of a range, as written.
+    pub(super) fn text(&self, span: &Range<usize>) -> Option<&'s str> {
+        let text = self.sources.get(self.source_of(span.start))?;
+        let range = span.start.checked_sub(text.base)?..span.end.checked_sub(text.base)?;
+        text.source.text.get(range)
+    }
+
+    /// The place of an offset.
     pub(super) fn place(&self, offset: usize) -> Place {
-        let (line, column) = self.line(offset).position();
+        let text = &self.sources[self.source_of(offset)];
+        let (line, column) = text.line(offset).position();
         Place {
-            source: self.names[self.current].clone(),
+            source: text.name.clone(),
             line,
             column,
         }
-    }
-
-    fn line(&self, offset: usize) -> Line<'s> {
-        Line::at(self.source().text, &self.line_starts[self.current], offset)
     }
 
     /// Adds an error.
@@ -206,29 +251,51 @@ impl<'s> Faults<'s> {
         self.add(Severity::Warning, fault);
     }
 
+    /// Nothing more is to be said of what stands here.
+    pub(super) fn poison(&mut self, span: Range<usize>) {
+        self.poisoned.push(span);
+    }
+
     fn add(&mut self, severity: Severity, fault: Fault) {
-        if self.found.len() >= FAULTS_MAX {
+        let is_poisoned = |range: &Range<usize>| range.contains(&fault.span.start);
+        let source = self.source_of(fault.span.start);
+        let text = &self.sources[source];
+        if text.faults >= FAULTS_MAX || self.poisoned.iter().any(is_poisoned) {
             return;
         }
-        let line = self.line(fault.span.start);
-        let (excerpt, marks) = line.excerpt(&fault.span);
+        let line = text.line(fault.span.start);
+        let local = |span: &Range<usize>| {
+            span.start.saturating_sub(text.base)..span.end.saturating_sub(text.base)
+        };
+        let (excerpt, marks) = line.excerpt(&local(&fault.span));
         let mend = match fault.mend {
             Mend::Unknown => String::new(),
             Mend::Text(text) => text,
-            Mend::Replace(span, with) => line.replace(&span, &with),
+            Mend::Replace(span, with) => line.replace(&local(&span), &with),
         };
+        let shown = |text: &str| visible(&self.secrets.mask(text));
         let diagnostic = Diagnostic {
             severity,
             code: fault.code,
-            message: visible(&fault.message),
+            message: shown(&fault.message),
             place: self.place(fault.span.start),
             excerpt,
             marks,
-            label: visible(&fault.label),
-            mend: mend.lines().map(visible).collect::<Vec<_>>().join("\n"),
+            label: shown(&fault.label),
+            mend: mend.lines().map(shown).collect::<Vec<_>>().join("\n"),
         };
-        self.found
-            .push((self.current, fault.span.start, diagnostic));
+        let offset = fault.span.start;
+        // A site that several layers have a part of is read once with each of them.
+        let is_known = |found: &Found| found.offset == offset && found.diagnostic == diagnostic;
+        if self.found.iter().any(is_known) {
+            return;
+        }
+        self.sources[source].faults += 1;
+        self.found.push(Found {
+            source,
+            offset,
+            diagnostic,
+        });
     }
 
     /// How many there are so far, of all sources.
@@ -236,18 +303,44 @@ impl<'s> Faults<'s> {
         self.found.len()
     }
 
-    /// Drops the errors of this source at or after `offset`: what follows from a syntax error is noise.
-    pub(super) fn forget_after(&mut self, source: usize, offset: usize) {
+    /// Whether one of them is an error.
+    pub(super) fn has_errors(&self) -> bool {
+        let is_error = |found: &Found| found.diagnostic.severity == Severity::Error;
+        self.found.iter().any(is_error)
+    }
+
+    /// Takes the faults back that were found after there were `count`.
+    pub(super) fn take_after(&mut self, count: usize) -> Vec<Diagnostic> {
+        let taken = self.found.drain(count..).collect::<Vec<_>>();
+        for found in &taken {
+            self.sources[found.source].faults -= 1;
+        }
+        taken.into_iter().map(|found| found.diagnostic).collect()
+    }
+
+    /// Drops the errors of this source at or after an octet of it: what follows from a syntax error is noise.
+    pub(super) fn forget_after(&mut self, source: usize, octet: usize) {
+        let offset = self.base(source) + octet;
         self.found
-            .retain(|(of, at, _)| *of != source || *at < offset);
+            .retain(|found| found.source != source || found.offset < offset);
     }
 
     /// Errors and warnings apart, each in file order.
     pub(super) fn into_errors_and_warnings(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        self.found
-            .sort_by_key(|(source, offset, _)| (*source, *offset));
-        let all = self.found.into_iter().map(|(_, _, diagnostic)| diagnostic);
+        self.found.sort_by_key(|found| found.offset);
+        let all = self.found.into_iter().map(|found| found.diagnostic);
         all.partition(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+impl<'s> Text<'s> {
+    /// The line of an offset that is counted over all sources.
+    fn line(&self, offset: usize) -> Line<'s> {
+        Line::at(
+            self.source.text,
+            &self.line_starts,
+            offset.saturating_sub(self.base),
+        )
     }
 }
 
@@ -436,7 +529,7 @@ mod tests {
         ];
         let mut faults = Faults::new(&sources);
         for (source, at) in [(1, 1), (0, 1), (1, 0), (0, 0)] {
-            faults.enter(source);
+            let at = faults.base(source) + at;
             faults.error(Fault::new("c", at..at, "m"));
         }
         faults.warning(Fault::new("w", 0..0, "m"));
@@ -446,7 +539,8 @@ mod tests {
         assert_eq!(warnings.len(), 1);
 
         let mut faults = Faults::new(&sources);
-        (0..FAULTS_MAX * 2).for_each(|_| faults.error(Fault::new("c", 0..0, "m")));
+        (0..FAULTS_MAX * 2)
+            .for_each(|number| faults.error(Fault::new("c", 0..0, format!("m{number}"))));
         assert_eq!(faults.into_errors_and_warnings().0.len(), FAULTS_MAX);
     }
 }

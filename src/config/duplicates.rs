@@ -10,8 +10,17 @@ use std::ops::Range;
 use toml_parser::Source;
 use toml_parser::parser::{EventKind, RecursionGuard, parse_document};
 
+use super::diagnostic::Fault;
+use super::place::Place;
+
 /// As deep as the `toml` crate goes.
 const DEPTH_MAX: u32 = 80;
+
+/// The fault of a key that is set again.
+pub(super) fn fault(name: &str, span: Range<usize>, first: &Place) -> Fault {
+    Fault::new("duplicate-key", span, format!("`{name}` is set twice"))
+        .label(format!("first set at {first}"))
+}
 
 /// Every key of a text, in order.
 pub(super) struct Definitions(Vec<Definition>);

@@ -128,6 +128,8 @@ fn size_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::expand::Expander;
+    use crate::config::tree::grow;
     use toml::de::DeTable;
 
     #[test]
@@ -137,7 +139,8 @@ mod tests {
             let sources = [crate::config::Source { name: "f", text }];
             let mut faults = crate::config::diagnostic::Faults::new(&sources);
             let tree = DeTable::parse(text).expect("the row is TOML");
-            let entries = crate::config::raw::entries(tree.get_ref());
+            let tree = grow(tree.get_ref(), 0, &mut Expander::literal(), &mut faults);
+            let entries = crate::config::raw::entries(&tree);
             faults.error(fault(&entries[0]).expect("the row has a foreign word"));
             assert_eq!(faults.into_errors_and_warnings().0[0].mend, mend);
         }

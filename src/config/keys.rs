@@ -17,15 +17,16 @@ pub(super) enum Level {
     Limits,
     Log,
     Access,
+    Defaults,
     Site,
     Path,
 }
 
 /// The keys of this version.
-pub(super) const KEYS: [(Level, &[&str]); 8] = [
+pub(super) const KEYS: [(Level, &[&str]); 9] = [
     (
         Level::Top,
-        &["server", "timeouts", "limits", "log", "sites"],
+        &["server", "timeouts", "limits", "defaults", "log", "sites"],
     ),
     (
         Level::Server,
@@ -67,6 +68,18 @@ pub(super) const KEYS: [(Level, &[&str]); 8] = [
     (Level::Log, &["level", "access"]),
     (Level::Access, &["path", "format", "redact"]),
     (
+        Level::Defaults,
+        &[
+            "host",
+            "upgrade",
+            "log",
+            "underscore_headers",
+            "allow",
+            "timeouts",
+            "limits",
+        ],
+    ),
+    (
         Level::Site,
         &[
             "to",
@@ -99,22 +112,15 @@ pub(super) const KEYS: [(Level, &[&str]); 8] = [
 ];
 
 /// The keys of the design that this version does not have: refused by name, never silently.
-const LATER: [(Level, &[&str]); 6] = [
+const LATER: [(Level, &[&str]); 7] = [
     (
         Level::Top,
-        &[
-            "acme",
-            "admin",
-            "defaults",
-            "docker",
-            "metrics",
-            "upstreams",
-            "users",
-        ],
+        &["acme", "admin", "docker", "metrics", "upstreams", "users"],
     ),
     (Level::Server, &["https", "memory", "public_https", "watch"]),
     (Level::Timeouts, &["handshake"]),
     (Level::Limits, &["connections_per_ip"]),
+    (Level::Defaults, LATER_ON_SITES),
     (Level::Site, LATER_ON_SITES),
     (Level::Path, LATER_ON_SITES),
 ];
@@ -151,6 +157,7 @@ impl Level {
             Level::Limits => "`[limits]`",
             Level::Log => "`[log]`",
             Level::Access => "`[log.access]`",
+            Level::Defaults => "`[defaults]`",
             Level::Site => "a site",
             Level::Path => "a path",
         }

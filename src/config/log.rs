@@ -5,9 +5,9 @@ use std::path::Path;
 use super::diagnostic::{Fault, Faults};
 use super::keys::{Level as KeyLevel, refuse};
 use super::model::{AccessLog, Level, Log, LogFormat, LogTarget, Redact};
+use super::place::beside;
 use super::raw::Entry;
 use super::settings::set;
-use super::target::beside;
 
 /// Query parameters that are masked; each is looked for in each logged query.
 const REDACT_MAX: usize = 64;
@@ -65,7 +65,7 @@ fn target(entry: &Entry, faults: &mut Faults) -> Option<LogTarget> {
         ),
         text => {
             return Some(LogTarget::File(beside(
-                faults.source().name,
+                faults.name_of(entry.span.start),
                 Path::new(text),
             )));
         }

@@ -2,44 +2,57 @@
 //!
 //! [`parse`] finds every fault of every source and reports them together, in file order, each with its place and
 //! its mend; with one fault there is no `Config`. What it returns has every default filled in and every setting
-//! merged (path over site over `[timeouts]` and `[limits]`), so no other part of hotgate knows a default.
+//! merged (path over site over `[defaults]` over `[timeouts]` and `[limits]`), so no other part of hotgate knows a default.
 //!
 //! ```text
-//!   text ── toml ──► tree with places ── raw ──► typed entries ── check ──► Config
-//!                        │                          │                │
-//!                        └── syntax, duplicates     └── types,       └── hosts, paths, targets,
-//!                                                       units            settings, actions
+//!   texts ── toml ──► trees ── expand, layers ──► one tree ── raw ──► typed entries ── check ──► Config
+//!                       │            │                             │                   │
+//!                       │            └── `${…}`, keys set twice    └── types, units    └── hosts, paths, targets,
+//!                       └── syntax                                                         settings, actions
 //!                                    every fault ──► diagnostic
+//!
+//!   texts of discovery ── generated, by a narrow schema ──► more sites; what is refused ──► warnings
 //! ```
 //!
-//! Left to others: which files are read, and expanding names (`cli/`); whether a target answers (`check --deep`).
+//! Left to others: which files are read, and what stands in the environment (`control/files`); whether a target
+//! answers (`check --deep`).
 
 mod check;
 mod diagnostic;
 mod duplicates;
 mod edit;
+mod expand;
 mod foreign;
+mod generated;
 mod host;
 mod keys;
+mod layers;
 mod listen;
 mod log;
 mod model;
 mod networks;
+mod origins;
 mod path;
 mod place;
 mod raw;
+mod secrets;
 mod server;
 mod settings;
 mod site;
 mod target;
+mod tree;
 mod units;
+mod usefulness;
 
-pub use check::parse;
+pub use check::{parse, parse_files};
 pub use diagnostic::{Diagnostic, Severity};
+pub use expand::{Reference, Surroundings};
 pub use listen::Listener;
 pub use model::{
     AccessLog, Action, Backend, Config, EndpointAddress, HostHeader, HostPattern, Level, Limits,
     ListenAddress, Log, LogFormat, LogTarget, Pin, Redact, Route, Server, Settings, Site,
     SiteScheme, Timeouts, UnknownHost,
 };
-pub use place::{Place, Source};
+pub use origins::Origins;
+pub use place::{File, FileKind, Place, Source};
+pub use secrets::Secrets;

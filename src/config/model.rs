@@ -8,7 +8,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::diagnostic::Diagnostic;
+use super::origins::Origins;
 use super::place::Place;
+use super::secrets::Secrets;
 use crate::http::authority::HostName;
 use crate::policy::middleware::access::Allow;
 use crate::policy::route::PathPattern;
@@ -23,10 +25,16 @@ pub struct Config {
     /// The settings in force before a request has chosen its site: those of `[timeouts]` and `[limits]`, else the
     /// defaults.
     pub defaults: Settings,
-    /// `[sites]`, in the order of the text. No two have the same host, scheme and port.
+    /// Where the defaults were given.
+    pub default_origins: Origins,
+    /// `[sites]`, in the order of the text, generated ones last. No two have the same host, scheme and port.
     pub sites: Vec<Site>,
     /// What is legal but deserves a word, in file order.
     pub warnings: Vec<Diagnostic>,
+    /// What is never printed.
+    pub secrets: Secrets,
+    /// Files that `${file:…}` names.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// `[server]`: what holds for the whole process.
@@ -106,6 +114,8 @@ pub struct Site {
     /// In the order of the text, the site's own (`"/"`) first. There is always one for every path: where the file
     /// gives none, its action is [`Action::None`]. No two have the same pattern.
     pub routes: Vec<Route>,
+    /// It comes from discovery and was read by the narrow schema.
+    pub is_generated: bool,
     /// Where the key stands.
     pub place: Place,
 }
@@ -141,6 +151,8 @@ pub struct Route {
     pub action: Action,
     /// How it is done.
     pub settings: Settings,
+    /// Where the action and each setting was given.
+    pub origins: Origins,
     /// Where the key stands.
     pub place: Place,
 }

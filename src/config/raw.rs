@@ -7,11 +7,9 @@
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
 use super::diagnostic::{Fault, Faults};
 use super::edit;
+use super::tree::{Member, Node, Value};
 use super::units::{self, UnitError};
 
 /// What a message says that a switch takes.
@@ -24,28 +22,28 @@ pub(super) struct Entry<'t> {
     pub(super) name: &'t str,
     /// Where the key stands.
     pub(super) key: Range<usize>,
-    pub(super) value: &'t DeValue<'t>,
+    pub(super) value: &'t Value,
     /// Where the value stands; for a table with a header, the header.
     pub(super) span: Range<usize>,
 }
 
 /// A table's entries in file order.
-pub(super) fn entries<'t>(table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
-    let entry = |(key, value): (&'t Spanned<_>, &'t Spanned<DeValue<'t>>)| {
-        let name: &std::borrow::Cow<'t, str> = key.get_ref();
-        Entry {
-            name,
-            key: key.span(),
-            value: value.get_ref(),
-            span: value.span(),
-        }
-    };
-    let mut entries: Vec<Entry<'t>> = table.iter().map(entry).collect();
+pub(super) fn entries(table: &[Member]) -> Vec<Entry<'_>> {
+    let mut entries: Vec<Entry> = table.iter().map(Entry::of).collect();
     entries.sort_by_key(|entry| entry.key.start);
     entries
 }
 
 impl<'t> Entry<'t> {
+    pub(super) fn of(member: &'t Member) -> Entry<'t> {
+        Entry {
+            name: &member.name,
+            key: member.key.clone(),
+            value: &member.value,
+            span: member.span.clone(),
+        }
+    }
+
     /// Key and value together, as they stand in the text; the key alone for a table with a header.
     pub(super) fn whole(&self) -> Range<usize> {
         if self.span.start >= self.key.end {
@@ -57,8 +55,11 @@ impl<'t> Entry<'t> {
 
     /// `true` or `false`; `expected` where other values are possible too.
     pub(super) fn boolean(&self, expected: &str, faults: &mut Faults) -> Option<bool> {
-        if let DeValue::Boolean(value) = self.value {
+        if let Value::Boolean(value) = self.value {
             return Some(*value);
+        }
+        if let Some(Ok(value)) = self.value.as_expanded().map(str::parse) {
+            return Some(value);
         }
         let fault = self.wrong_type(expected);
         faults.error(match self.value.as_str() {
@@ -71,16 +72,12 @@ impl<'t> Entry<'t> {
 
     /// A string. `expected` says what it holds, in the words of a message: "a host name".
     pub(super) fn string(&self, expected: &str, faults: &mut Faults) -> Option<&'t str> {
-        let value: &'t DeValue<'t> = self.value;
-        let Some(text) = value.as_str() else {
+        let value: &'t Value = self.value;
+        let text = value.as_str();
+        if text.is_none() {
             faults.error(self.wrong_type(expected));
-            return None;
-        };
-        if has_placeholder(text) {
-            faults.error(placeholder(self.span.clone()));
-            return None;
         }
-        Some(text)
+        text
     }
 
     /// A whole number within bounds.
@@ -90,19 +87,24 @@ impl<'t> Entry<'t> {
         expected: &str,
         faults: &mut Faults,
     ) -> Option<u64> {
-        let DeValue::Integer(digits) = self.value else {
-            let fault = self.wrong_type(expected);
-            let number = self
-                .value
-                .as_str()
-                .and_then(|text| text.trim().parse::<u64>().ok());
-            faults.error(match number.filter(|number| bounds.contains(number)) {
-                Some(number) => fault.replace(self.span.clone(), number.to_string()),
-                None => fault,
-            });
-            return None;
+        let number = match self.value {
+            Value::Integer(digits) => digits.to_u64(),
+            _ if self.is_expanded_number() => {
+                self.value.as_str().and_then(|text| text.parse().ok())
+            }
+            _ => {
+                let fault = self.wrong_type(expected);
+                let number = self
+                    .value
+                    .as_str()
+                    .and_then(|text| text.trim().parse::<u64>().ok());
+                faults.error(match number.filter(|number| bounds.contains(number)) {
+                    Some(number) => fault.replace(self.span.clone(), number.to_string()),
+                    None => fault,
+                });
+                return None;
+            }
         };
-        let number = u64::from_str_radix(digits.as_str(), digits.radix()).ok();
         let within = number.filter(|number| bounds.contains(number));
         if within.is_none() {
             faults.error(self.out_of_range(bounds.start(), bounds.end()));
@@ -175,37 +177,40 @@ impl<'t> Entry<'t> {
 
     /// The elements of a list, which may be empty.
     pub(super) fn list(&self, expected: &str, faults: &mut Faults) -> Option<Vec<Entry<'t>>> {
-        let value: &'t DeValue<'t> = self.value;
-        let Some(items) = value.as_array() else {
+        let value: &'t Value = self.value;
+        let Value::List(items) = value else {
             let fault = self.wrong_type(expected);
-            let source = faults
-                .source()
-                .text
-                .get(self.span.clone())
-                .filter(|_| value.is_str());
+            let source = faults.text(&self.span).filter(|_| value.as_str().is_some());
             faults.error(match source {
                 Some(text) => fault.replace(self.span.clone(), format!("[{text}]")),
                 None => fault,
             });
             return None;
         };
-        let element = |item: &'t Spanned<DeValue<'t>>| Entry {
+        let element = |item: &'t Node| Entry {
             name: self.name,
-            key: item.span(),
-            value: item.get_ref(),
-            span: item.span(),
+            key: item.span.clone(),
+            value: &item.value,
+            span: item.span.clone(),
         };
         Some(items.iter().map(element).collect())
     }
 
     /// A table's entries in file order.
     pub(super) fn table(&self, expected: &str, faults: &mut Faults) -> Option<Vec<Entry<'t>>> {
-        let value: &'t DeValue<'t> = self.value;
+        let value: &'t Value = self.value;
         let table = value.as_table();
         if table.is_none() {
             faults.error(self.wrong_type(expected));
         }
         table.map(entries)
+    }
+
+    /// A number that came out of a `${…}`: it may stand where a number may.
+    pub(super) fn is_expanded_number(&self) -> bool {
+        self.value.as_expanded().is_some_and(|text| {
+            !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
+        })
     }
 
     /// The fault of a value of another type.
@@ -251,7 +256,7 @@ impl<'t> Entry<'t> {
         mend: impl Fn(u64) -> String,
         faults: &mut Faults,
     ) -> Option<&'t str> {
-        let DeValue::Integer(digits) = self.value else {
+        let Value::Integer(digits) = self.value else {
             return self.string(expected, faults);
         };
         let fault = Fault::new(
@@ -260,9 +265,9 @@ impl<'t> Entry<'t> {
             format!("`{}` needs a unit", self.name),
         )
         .label(format!("takes {expected}"));
-        faults.error(match u64::from_str_radix(digits.as_str(), digits.radix()) {
-            Ok(number) => fault.replace(self.span.clone(), format!("{:?}", mend(number))),
-            Err(_) => fault,
+        faults.error(match digits.to_u64() {
+            Some(number) => fault.replace(self.span.clone(), format!("{:?}", mend(number))),
+            None => fault,
         });
         None
     }
@@ -284,29 +289,15 @@ impl<'t> Entry<'t> {
     }
 }
 
-/// Whether a text has `${…}`, or its escape `$${…}`, which would be taken for itself as well.
-pub(super) fn has_placeholder(text: &str) -> bool {
-    text.contains("${")
-}
-
-/// The fault of `${…}`, which would otherwise be taken for itself.
-pub(super) fn placeholder(span: Range<usize>) -> Fault {
-    Fault::new(
-        "not-supported",
-        span,
-        "`${…}` is not supported in this version",
-    )
-}
-
 /// With its article, for a message.
-fn type_name(value: &DeValue) -> &'static str {
+fn type_name(value: &Value) -> &'static str {
     match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
+        Value::String(_) => "a string",
+        Value::Integer(_) => "a number",
+        Value::Float => "a fraction",
+        Value::Boolean(_) => "a boolean",
+        Value::Datetime => "a date",
+        Value::List(_) => "a list",
+        Value::Table(_) => "a table",
     }
 }

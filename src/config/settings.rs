@@ -1,7 +1,7 @@
 //! Settings: read onto a copy of the outer level's, so that the nearest wins.
 //!
 //! ```text
-//!   defaults ◄── [timeouts], [limits] of every source      = Config::defaults
+//!   built-in ◄── [timeouts], [limits] ◄── [defaults]       = Config::defaults
 //!      └─ copy ◄── the site's own keys
 //!            └─ copy ◄── the path's keys                    = Route::settings
 //! ```
@@ -15,8 +15,9 @@ use crate::policy::middleware::access::Allow;
 
 use super::diagnostic::{Fault, Faults};
 use super::keys::{Level, refuse};
-use super::model::{HostHeader, Limits, Settings, Timeouts};
+use super::model::{HostHeader, Settings};
 use super::networks;
+use super::origins::Origins;
 use super::raw::{Entry, SWITCH};
 
 /// From the clock's grain to a year, after which a wrong unit is likelier than a wish.
@@ -51,10 +52,30 @@ pub(super) enum Scope {
     Site,
 }
 
-/// Reads a setting that sites and paths share onto `settings`.
+/// Settings, and where each was given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    pub(super) settings: Settings,
+    pub(super) origins: Origins,
+}
+
+/// Reads `[defaults]` onto `given`.
+pub(super) fn defaults(entry: &Entry, given: &mut Given, faults: &mut Faults) {
+    for entry in entry
+        .table("a table of settings", faults)
+        .unwrap_or_default()
+    {
+        if !setting(&entry, given, faults) {
+            refuse(&entry, Level::Defaults, faults);
+        }
+    }
+}
+
+/// Reads a setting that sites and paths share onto `given`.
 ///
 /// Returns false, having done nothing, for any other key.
-pub(super) fn setting(entry: &Entry, settings: &mut Settings, faults: &mut Faults) -> bool {
+pub(super) fn setting(entry: &Entry, given: &mut Given, faults: &mut Faults) -> bool {
+    let settings = &mut given.settings;
     match entry.name {
         "host" => set(&mut settings.host, host(entry, faults)),
         "upgrade" => set(&mut settings.upgrade, upgrade(entry, faults)),
@@ -64,50 +85,61 @@ pub(super) fn setting(entry: &Entry, settings: &mut Settings, faults: &mut Fault
             entry.boolean(SWITCH, faults),
         ),
         "allow" => set(&mut settings.allow, allow(entry, faults)),
-        "timeouts" => timeouts(entry, Scope::Site, &mut settings.timeouts, faults),
-        "limits" => limits(entry, Scope::Site, &mut settings.limits, faults),
+        "timeouts" => {
+            timeouts(entry, Scope::Site, given, faults);
+            return true;
+        }
+        "limits" => {
+            limits(entry, Scope::Site, given, faults);
+            return true;
+        }
         _ => return false,
     }
+    let place = faults.place(entry.key.start);
+    given.origins.note(entry.name, place);
     true
 }
 
-/// Reads a table of timeouts onto `timeouts`.
-pub(super) fn timeouts(entry: &Entry, scope: Scope, timeouts: &mut Timeouts, faults: &mut Faults) {
+/// Reads a table of timeouts onto `given`.
+pub(super) fn timeouts(entry: &Entry, scope: Scope, given: &mut Given, faults: &mut Faults) {
+    let timeouts = &mut given.settings.timeouts;
     for entry in entry
         .table("a table of durations", faults)
         .unwrap_or_default()
     {
-        let slot = match entry.name {
+        match entry.name {
             "header" if scope == Scope::Site => {
                 before_site(&entry, Level::Timeouts, faults);
                 continue;
             }
-            "response" => {
-                set(&mut timeouts.response, duration_or_off(&entry, faults));
-                continue;
-            }
-            "header" => &mut timeouts.header,
-            "body_idle" => &mut timeouts.body_idle,
-            "write_idle" => &mut timeouts.write_idle,
-            "keepalive" => &mut timeouts.keepalive,
-            "connect" => &mut timeouts.connect,
-            "tunnel_idle" => &mut timeouts.tunnel_idle,
-            "upstream_idle" => &mut timeouts.upstream_idle,
+            "response" => set(&mut timeouts.response, duration_or_off(&entry, faults)),
+            "header" => set(&mut timeouts.header, duration(&entry, faults)),
+            "body_idle" => set(&mut timeouts.body_idle, duration(&entry, faults)),
+            "write_idle" => set(&mut timeouts.write_idle, duration(&entry, faults)),
+            "keepalive" => set(&mut timeouts.keepalive, duration(&entry, faults)),
+            "connect" => set(&mut timeouts.connect, duration(&entry, faults)),
+            "tunnel_idle" => set(&mut timeouts.tunnel_idle, duration(&entry, faults)),
+            "upstream_idle" => set(&mut timeouts.upstream_idle, duration(&entry, faults)),
             _ => {
                 refuse(&entry, Level::Timeouts, faults);
                 continue;
             }
-        };
-        set(slot, duration(&entry, faults));
+        }
+        let place = faults.place(entry.key.start);
+        given
+            .origins
+            .note(format!("timeouts.{}", entry.name), place);
     }
 }
 
-/// Reads a table of limits onto `limits`.
-pub(super) fn limits(entry: &Entry, scope: Scope, limits: &mut Limits, faults: &mut Faults) {
+/// Reads a table of limits onto `given`.
+pub(super) fn limits(entry: &Entry, scope: Scope, given: &mut Given, faults: &mut Faults) {
+    let limits = &mut given.settings.limits;
     for entry in entry.table("a table of sizes", faults).unwrap_or_default() {
         match entry.name {
             "header_size" | "header_count" if scope == Scope::Site => {
-                before_site(&entry, Level::Limits, faults)
+                before_site(&entry, Level::Limits, faults);
+                continue;
             }
             "header_size" => set(&mut limits.header_size, size(&entry, HEADER_SIZE, faults)),
             "header_count" => {
@@ -127,8 +159,13 @@ pub(super) fn limits(entry: &Entry, scope: Scope, limits: &mut Limits, faults: &
                 &mut limits.response_buffer,
                 size(&entry, RESPONSE_BUFFER, faults),
             ),
-            _ => refuse(&entry, Level::Limits, faults),
+            _ => {
+                refuse(&entry, Level::Limits, faults);
+                continue;
+            }
         }
+        let place = faults.place(entry.key.start);
+        given.origins.note(format!("limits.{}", entry.name), place);
     }
 }
 
@@ -272,7 +309,7 @@ fn allow(entry: &Entry, faults: &mut Faults) -> Option<Allow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Route, Source, parse};
+    use crate::config::{Config, File, FileKind, Route, Source, Surroundings, parse, parse_files};
 
     #[track_caller]
     fn config(texts: &[&str]) -> Config {
@@ -284,6 +321,24 @@ mod tests {
             })
             .collect();
         parse(&sources).unwrap_or_else(|errors| panic!("{}", errors[0]))
+    }
+
+    /// Each text is a layer of its own.
+    #[track_caller]
+    fn layers(texts: &[&str]) -> Config {
+        let files: Vec<File> = texts
+            .iter()
+            .zip(0u16..)
+            .map(|(text, layer)| File {
+                source: Source {
+                    name: "f.toml",
+                    text,
+                },
+                layer,
+                kind: FileKind::Main,
+            })
+            .collect();
+        parse_files(&files, &Surroundings::NONE).unwrap_or_else(|errors| panic!("{}", errors[0]))
     }
 
     #[track_caller]
@@ -330,8 +385,8 @@ mod tests {
     }
 
     #[test]
-    fn a_later_source_overrides_key_by_key() {
-        let config = config(&[
+    fn a_later_layer_overrides_key_by_key() {
+        let config = layers(&[
             "[timeouts]\nconnect = \"1s\"\nkeepalive = \"1m\"\n[server]\nworkers = 1\npin = true\n[sites]\n\"http://h\" = 1",
             "[timeouts]\nconnect = \"2s\"\n[server]\nworkers = 2\n[log]\nlevel = \"debug\"",
         ]);

@@ -3,22 +3,24 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use toml::de::DeValue;
-
 use crate::policy::route::PathPattern;
 
 use super::diagnostic::{Fault, Faults};
 use super::foreign;
 use super::host::{self, HostKey};
 use super::keys::{Level, refuse};
-use super::model::{Action, Route, Settings, Site};
+use super::model::{Action, Route, Site};
 use super::path;
-use super::raw::{Entry, SWITCH, has_placeholder, placeholder};
-use super::settings::{set, setting};
+use super::raw::{Entry, SWITCH};
+use super::settings::{Given, set, setting};
 use super::target;
+use super::tree::Value;
 
 /// Paths of one site. A request's path is looked for once per length that occurs among them.
 const PATHS_MAX: usize = 1000;
+
+/// The keys of which a site or path has one.
+pub(super) const ACTIONS: [&str; 2] = ["to", "builtin"];
 
 /// What a message says that a site or path is.
 const EXPECTED: &str =
@@ -26,18 +28,12 @@ const EXPECTED: &str =
 
 /// Reads the key of a site.
 pub(super) fn key(entry: &Entry, faults: &mut Faults) -> Option<HostKey> {
-    if has_placeholder(entry.name) {
-        faults.error(placeholder(entry.key.clone()));
-        return None;
-    }
     if let Some(fault) = foreign::fault(entry) {
         faults.error(fault);
         return None;
     }
     let is_quoted = faults
-        .source()
-        .text
-        .get(entry.key.clone())
+        .text(&entry.key)
         .is_some_and(|key| key.starts_with(['"', '\'']));
     if !is_quoted && Level::Site.keys().contains(&entry.name) {
         let message = format!("`{}` does not belong in `[sites]`", entry.name);
@@ -61,15 +57,17 @@ pub(super) fn key(entry: &Entry, faults: &mut Faults) -> Option<HostKey> {
     }
 }
 
-/// Reads a site; `key` is [`key`]'s answer for it. `None` when its key or its value as a whole is faulty.
+/// Reads a site; `key` is [`key`]'s answer for it. `None` when its key or its value as a whole is faulty. Unless it
+/// `is_whole`, it may lack an action.
 pub(super) fn site(
     entry: &Entry,
     key: Option<HostKey>,
-    defaults: &Settings,
+    defaults: &Given,
+    is_whole: bool,
     faults: &mut Faults,
 ) -> Option<Site> {
     let faults_before = faults.count();
-    let is_foreign = key.is_none() && !matches!(entry.value, DeValue::Table(_));
+    let is_foreign = key.is_none() && !matches!(entry.value, Value::Table(_));
     if is_foreign {
         // The key is no host, so nobody knows what its value was to be.
         return None;
@@ -77,7 +75,7 @@ pub(super) fn site(
     let place = faults.place(entry.key.start);
     let mut own = body(entry, Level::Site, defaults, faults)?;
     let paths = own.paths.take().unwrap_or_default();
-    if !own.has_action && paths.is_empty() && faults.count() == faults_before {
+    if is_whole && !own.has_action && paths.is_empty() && faults.count() == faults_before {
         let message = format!("the site `{}` has no action", entry.name);
         let fault = Fault::new("no-action", entry.key.clone(), message);
         faults.error(
@@ -94,7 +92,7 @@ pub(super) fn site(
     let mut routes = Vec::with_capacity(paths.len() + 1);
     let mut seen: HashMap<PathPattern, Range<usize>> = HashMap::new();
     for path_entry in &paths {
-        let Some(route) = route(path_entry, &own, faults) else {
+        let Some(route) = route(path_entry, &own, is_whole, faults) else {
             continue;
         };
         let pattern = path::folded(&route.pattern);
@@ -115,7 +113,8 @@ pub(super) fn site(
             pattern: root.clone(),
             name,
             action,
-            settings: own.settings,
+            settings: own.given.settings,
+            origins: own.given.origins,
             place,
         });
     }
@@ -127,15 +126,16 @@ pub(super) fn site(
         scheme: key.scheme,
         port: key.port,
         routes,
+        is_generated: false,
         place,
     })
 }
 
-fn route(entry: &Entry, site: &Body, faults: &mut Faults) -> Option<Route> {
+fn route(entry: &Entry, site: &Body, is_whole: bool, faults: &mut Faults) -> Option<Route> {
     let faults_before = faults.count();
     let pattern = pattern(entry, faults);
-    let own = body(entry, Level::Path, &site.settings, faults)?;
-    if let Some(span) = own.strip.filter(|_| own.settings.strip) {
+    let own = body(entry, Level::Path, &site.given, faults)?;
+    if let Some(span) = own.strip.filter(|_| own.given.settings.strip) {
         let has_prefix = match &pattern {
             Some(PathPattern::Prefix(octets)) => !octets.is_empty(),
             Some(PathPattern::Exact(_)) => false,
@@ -149,7 +149,7 @@ fn route(entry: &Entry, site: &Body, faults: &mut Faults) -> Option<Route> {
             ));
         }
     }
-    if !own.has_action && !site.has_action && faults.count() == faults_before {
+    if is_whole && !own.has_action && !site.has_action && faults.count() == faults_before {
         let message = format!("the path `{}` has no action, nor has its site", entry.name);
         let fault = Fault::new("no-action", entry.key.clone(), message);
         faults.error(
@@ -168,16 +168,13 @@ fn route(entry: &Entry, site: &Body, faults: &mut Faults) -> Option<Route> {
         pattern: pattern?,
         name,
         action,
-        settings: own.settings,
+        settings: own.given.settings,
+        origins: own.given.origins,
         place,
     })
 }
 
 fn pattern(entry: &Entry, faults: &mut Faults) -> Option<PathPattern> {
-    if has_placeholder(entry.name) {
-        faults.error(placeholder(entry.key.clone()));
-        return None;
-    }
     match path::parse(entry.name) {
         Ok(pattern) => Some(pattern),
         Err(error) => {
@@ -199,57 +196,74 @@ struct Body<'t> {
     action: Action,
     /// An action was written, though perhaps a faulty one.
     has_action: bool,
-    settings: Settings,
+    given: Given,
     paths: Option<Vec<Entry<'t>>>,
     /// Where the value of `strip` stands.
     strip: Option<Range<usize>>,
 }
 
+impl Body<'_> {
+    /// A path that has another action than its site does not have the site's.
+    fn note_action(&mut self, key: &str, entry: &Entry, faults: &Faults) {
+        for action in ACTIONS {
+            self.given.origins.forget(action);
+        }
+        self.given.origins.note(key, faults.place(entry.key.start));
+    }
+}
+
 fn body<'t>(
     entry: &Entry<'t>,
     level: Level,
-    outer: &Settings,
+    outer: &Given,
     faults: &mut Faults,
 ) -> Option<Body<'t>> {
     let mut body = Body {
         action: Action::None,
         has_action: false,
-        settings: outer.clone(),
+        given: outer.clone(),
         paths: None,
         strip: None,
     };
     let keys = match entry.value {
-        DeValue::Integer(_) | DeValue::String(_) | DeValue::Array(_) => {
+        Value::Integer(_) | Value::String(_) | Value::List(_) => {
             body.has_action = true;
             set(
                 &mut body.action,
                 target::endpoints(entry, faults).map(Action::Proxy),
             );
+            body.note_action("to", entry, faults);
             return Some(body);
         }
-        DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Table(_) => {
+        Value::Float | Value::Boolean(_) | Value::Datetime | Value::Table(_) => {
             entry.table(EXPECTED, faults)?
         }
     };
     let mut first_action: Option<Entry> = None;
     for entry in keys {
         match entry.name {
-            "to" | "builtin" => {
+            name if ACTIONS.contains(&name) => {
                 if let Some(first) = &first_action {
                     two_actions(first, &entry, faults);
                     continue;
                 }
                 body.has_action = true;
                 set(&mut body.action, action(&entry, faults));
+                body.note_action(entry.name, &entry, faults);
                 first_action = Some(entry);
             }
             "paths" if level == Level::Site => body.paths = entry.table("a table of paths", faults),
             "strip" if level == Level::Path => {
                 body.strip = Some(entry.span.clone());
-                set(&mut body.settings.strip, entry.boolean(SWITCH, faults));
+                set(
+                    &mut body.given.settings.strip,
+                    entry.boolean(SWITCH, faults),
+                );
+                let place = faults.place(entry.key.start);
+                body.given.origins.note("strip", place);
             }
             _ => {
-                if !setting(&entry, &mut body.settings, faults) {
+                if !setting(&entry, &mut body.given, faults) {
                     refuse(&entry, level, faults);
                 }
             }

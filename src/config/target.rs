@@ -1,15 +1,15 @@
 //! What a site points to: `3000`, `"10.0.0.5:3000"`, `"api_server:8000"`, `"unix:/run/app.sock"`, or a list of these.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-
-use toml::de::DeValue;
+use std::path::PathBuf;
 
 use crate::http::authority::HostName;
 
 use super::diagnostic::{Fault, Faults};
 use super::model::EndpointAddress;
+use super::place::beside;
 use super::raw::Entry;
+use super::tree::Value;
 
 /// As many as `sockaddr_un` holds, with its final zero (unix(7): 108).
 const UNIX_PATH_BYTES_MAX: usize = 107;
@@ -31,7 +31,7 @@ pub(super) struct TargetError {
 
 /// Reads the value of `to`, or of a site or path in its short form. Reports every faulty element.
 pub(super) fn endpoints(entry: &Entry, faults: &mut Faults) -> Option<Vec<EndpointAddress>> {
-    if !entry.value.is_array() {
+    if !entry.value.is_list() {
         return endpoint(entry, faults).map(|address| vec![address]);
     }
     let items = entry.list(EXPECTED, faults)?;
@@ -64,9 +64,16 @@ pub(super) fn endpoints(entry: &Entry, faults: &mut Faults) -> Option<Vec<Endpoi
 }
 
 fn endpoint(entry: &Entry, faults: &mut Faults) -> Option<EndpointAddress> {
-    if let DeValue::Integer(digits) = entry.value {
-        let port = u16::from_str_radix(digits.as_str(), digits.radix())
-            .ok()
+    let number = match entry.value {
+        Value::Integer(digits) => Some(digits.to_u64()),
+        _ if entry.is_expanded_number() => {
+            Some(entry.value.as_str().and_then(|text| text.parse().ok()))
+        }
+        _ => None,
+    };
+    if let Some(number) = number {
+        let port = number
+            .and_then(|number| u16::try_from(number).ok())
             .filter(|port| *port > 0);
         if port.is_none() {
             let message = "a port must be within 1 to 65535";
@@ -76,9 +83,10 @@ fn endpoint(entry: &Entry, faults: &mut Faults) -> Option<EndpointAddress> {
     }
     let text = entry.string(EXPECTED, faults)?;
     match parse(text) {
-        Ok(EndpointAddress::Unix(path)) => {
-            Some(EndpointAddress::Unix(beside(faults.source().name, &path)))
-        }
+        Ok(EndpointAddress::Unix(path)) => Some(EndpointAddress::Unix(beside(
+            faults.name_of(entry.span.start),
+            &path,
+        ))),
         Ok(address) => Some(address),
         Err(error) => {
             let fault = Fault::new(error.code, entry.span.clone(), error.message);
@@ -165,14 +173,6 @@ pub(super) fn spelling(text: &str) -> Option<String> {
     } else {
         format!("{authority:?}")
     })
-}
-
-/// A path as the file means it: relative ones are relative to the file's folder.
-pub(super) fn beside(source: &str, path: &Path) -> PathBuf {
-    match Path::new(source).parent() {
-        Some(folder) => folder.join(path),
-        None => path.to_owned(),
-    }
 }
 
 fn unix(path: &str) -> Option<EndpointAddress> {
@@ -287,22 +287,5 @@ mod tests {
             assert_eq!(parse(text).expect("the row is a target").to_string(), text);
         }
         assert_eq!(EndpointAddress::Port(3000).to_string(), "3000");
-    }
-
-    #[test]
-    fn relative_paths() {
-        assert_eq!(
-            beside("/etc/hotgate/hotgate.toml", Path::new("a.sock")),
-            Path::new("/etc/hotgate/a.sock")
-        );
-        assert_eq!(
-            beside("hotgate.toml", Path::new("a.sock")),
-            Path::new("a.sock")
-        );
-        assert_eq!(
-            beside("x/h.toml", Path::new("/run/a.sock")),
-            Path::new("/run/a.sock")
-        );
-        assert_eq!(beside("/", Path::new("a")), Path::new("a"));
     }
 }

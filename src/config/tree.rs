@@ -1,0 +1,185 @@
+//! The text as a tree of our own: strings expanded, every part with its range.
+//!
+//! The `toml` crate's tree borrows from one text and its ranges are of that text. Configuration comes from several
+//! files that are merged before they are read, so here the values are owned, and a range counts octets over all
+//! sources, one behind the other (see [`super::diagnostic::Faults`], which turns it back into file and line).
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::Faults;
+use super::expand::Expander;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    String(Text),
+    Integer(Digits),
+    Float,
+    Boolean(bool),
+    Datetime,
+    List(Vec<Node>),
+    /// In the order of the text.
+    Table(Vec<Member>),
+}
+
+/// A string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) text: String,
+    /// It had a `${…}`: then a number may stand in it where a number is wanted.
+    pub(super) is_expanded: bool,
+}
+
+/// A whole number as written: it may be larger than any type of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Digits {
+    digits: String,
+    radix: u32,
+}
+
+/// An element of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) span: Range<usize>,
+}
+
+/// One key of a table and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Member {
+    /// Unescaped and expanded.
+    pub(super) name: String,
+    /// Where the key's last part stands.
+    pub(super) key: Range<usize>,
+    pub(super) value: Value,
+    /// Where the value stands; for a table with a header, the header.
+    pub(super) span: Range<usize>,
+}
+
+impl Digits {
+    pub(super) fn as_str(&self) -> &str {
+        &self.digits
+    }
+
+    /// The number, if it is one of ours.
+    pub(super) fn to_u64(&self) -> Option<u64> {
+        u64::from_str_radix(&self.digits, self.radix).ok()
+    }
+}
+
+impl Value {
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(&text.text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_integer(&self) -> Option<&Digits> {
+        match self {
+            Value::Integer(digits) => Some(digits),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_table(&self) -> Option<&[Member]> {
+        match self {
+            Value::Table(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The text of a string that had a `${…}`.
+    pub(super) fn as_expanded(&self) -> Option<&str> {
+        match self {
+            Value::String(text) if text.is_expanded => Some(&text.text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Value::List(_))
+    }
+}
+
+/// Turns one source's tree into ours: ranges shifted by `base`, strings expanded. Reports what cannot be expanded, and
+/// keys that are the same only after it.
+pub(super) fn grow(
+    table: &DeTable,
+    base: usize,
+    expander: &mut Expander,
+    faults: &mut Faults,
+) -> Vec<Member> {
+    let mut members: Vec<Member> = table
+        .iter()
+        .map(|(key, value)| member(key, value, base, expander, faults))
+        .collect();
+    members.sort_by_key(|member| member.key.start);
+    let mut first_places: std::collections::HashMap<String, usize> = Default::default();
+    members.retain(|member| {
+        let first = first_places
+            .insert(member.name.clone(), member.key.start)
+            .map(|first| faults.place(first));
+        let Some(first) = first else { return true };
+        faults.error(super::duplicates::fault(
+            &member.name,
+            member.key.clone(),
+            &first,
+        ));
+        false
+    });
+    members
+}
+
+fn member(
+    key: &Spanned<std::borrow::Cow<str>>,
+    value: &Spanned<DeValue>,
+    base: usize,
+    expander: &mut Expander,
+    faults: &mut Faults,
+) -> Member {
+    let span = shifted(key.span(), base);
+    Member {
+        name: expander.expand(key.get_ref(), &span, faults).text,
+        key: span,
+        value: grown(value, base, expander, faults),
+        span: shifted(value.span(), base),
+    }
+}
+
+fn grown(
+    value: &Spanned<DeValue>,
+    base: usize,
+    expander: &mut Expander,
+    faults: &mut Faults,
+) -> Value {
+    match value.get_ref() {
+        DeValue::String(text) => {
+            Value::String(expander.expand(text, &shifted(value.span(), base), faults))
+        }
+        DeValue::Integer(digits) => Value::Integer(Digits {
+            digits: digits.as_str().to_owned(),
+            radix: digits.radix(),
+        }),
+        DeValue::Float(_) => Value::Float,
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::Datetime(_) => Value::Datetime,
+        DeValue::Array(items) => Value::List(
+            items
+                .iter()
+                .map(|item| Node {
+                    value: grown(item, base, expander, faults),
+                    span: shifted(item.span(), base),
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => Value::Table(grow(table, base, expander, faults)),
+    }
+}
+
+fn shifted(span: Range<usize>, base: usize) -> Range<usize> {
+    span.start + base..span.end + base
+}

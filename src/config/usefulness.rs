@@ -1,0 +1,178 @@
+//! What is legal but does nothing, or more than was meant: warnings, never errors.
+
+use ipnet::IpNet;
+
+use super::diagnostic::{Fault, Faults};
+use super::model::{Action, Config, EndpointAddress, HostHeader, Settings};
+use super::place::Place;
+use super::raw::{Entry, entries};
+use super::settings::Given;
+use super::site::ACTIONS;
+use super::tree::Member;
+use crate::policy::middleware::access::Allow;
+
+/// Looks at the merged tree and at what was read from it. Only called when there is no error.
+pub(super) fn warn(tree: &[Member], config: &Config, faults: &mut Faults) {
+    for entry in entries(tree) {
+        match entry.name {
+            "sites" => {
+                for site in entries(entry.value.as_table().unwrap_or_default()) {
+                    of_site(&site, config, faults);
+                }
+            }
+            "server" => everybody_trusted(&entry, config, faults),
+            "defaults" => of_settings(&entry, faults),
+            _ => {}
+        }
+    }
+}
+
+/// Every peer would be believed what it says of itself.
+fn everybody_trusted(server: &Entry, config: &Config, faults: &mut Faults) {
+    let is_all = |network: &IpNet| network.prefix_len() == 0;
+    if !config.server.trusted_proxies.iter().any(is_all) {
+        return;
+    }
+    let found = entries(server.value.as_table().unwrap_or_default());
+    if let Some(entry) = found.iter().find(|entry| entry.name == "trusted_proxies") {
+        let message = "`trusted_proxies` believes everybody, so anybody may forge an address";
+        let fault = Fault::new("open-trust", entry.span.clone(), message);
+        faults.warning(fault.label("name the proxy's own networks"));
+    }
+}
+
+fn of_site(site: &Entry, config: &Config, faults: &mut Faults) {
+    let place = faults.place(site.key.start);
+    let Some(read) = config.sites.iter().find(|known| known.place == place) else {
+        return;
+    };
+    let members = entries(site.value.as_table().unwrap_or_default());
+    of_settings(site, faults);
+    let paths = members.iter().find(|member| member.name == "paths");
+    let paths = entries(
+        paths
+            .and_then(|paths| paths.value.as_table())
+            .unwrap_or_default(),
+    );
+    for path in &paths {
+        of_settings(path, faults);
+    }
+    shadowed_action(&members, &paths, faults);
+    for path in &paths {
+        let is_empty = path.value.as_table().is_some_and(<[Member]>::is_empty);
+        if is_empty {
+            let message = format!(
+                "the path `{}` says nothing that its site does not",
+                path.name
+            );
+            let fault = Fault::new("useless-path", path.key.clone(), message);
+            faults.warning(fault.label("give it an action or a setting, or leave it out"));
+        }
+    }
+    let is_whoami = |place: &Place| {
+        read.routes
+            .iter()
+            .any(|route| route.place == *place && route.action == Action::Whoami)
+    };
+    for entry in std::iter::once(site).chain(&paths) {
+        if is_whoami(&faults.place(entry.key.start)) {
+            useless_with_builtin(entry, faults);
+        }
+    }
+    for route in &read.routes {
+        if let Action::Proxy(endpoints) = &route.action {
+            host_of_socket(&route.settings, endpoints, &route.place, site, faults);
+        }
+    }
+}
+
+/// The site's own action, where `"/"` among its paths has another and every path one of its own.
+fn shadowed_action(members: &[Entry], paths: &[Entry], faults: &mut Faults) {
+    let has_action = |entry: &Entry| match entry.value.as_table() {
+        Some(members) => members
+            .iter()
+            .any(|member| ACTIONS.contains(&member.name.as_str())),
+        None => true,
+    };
+    let Some(action) = members.iter().find(|member| ACTIONS.contains(&member.name)) else {
+        return;
+    };
+    let root = paths.iter().find(|path| path.name == "/");
+    if let Some(root) = root.filter(|_| paths.iter().all(has_action)) {
+        let message = format!("`{}` of the site is never used", action.name);
+        let root = faults.place(root.key.start);
+        let fault = Fault::new("shadowed", action.key.clone(), message);
+        faults.warning(fault.label(format!("the path `/` at {root} takes all of its requests")));
+    }
+}
+
+/// `allow` that keeps nobody out, or names a network twice.
+fn of_settings(entry: &Entry, faults: &mut Faults) {
+    let members = entries(entry.value.as_table().unwrap_or_default());
+    let Some(allow) = members.iter().find(|member| member.name == "allow") else {
+        return;
+    };
+    let mut ours = Given::default();
+    let before = faults.count();
+    super::settings::setting(allow, &mut ours, faults);
+    drop(faults.take_after(before));
+    let Allow::Nets(networks) = &ours.settings.allow else {
+        return;
+    };
+    let covers = |prefix: fn(&IpNet) -> bool| {
+        networks
+            .iter()
+            .any(|network| network.prefix_len() == 0 && prefix(network))
+    };
+    if covers(|network| matches!(network, IpNet::V4(_)))
+        && covers(|network| matches!(network, IpNet::V6(_)))
+    {
+        let fault = Fault::new(
+            "useless-rule",
+            allow.span.clone(),
+            "`allow` lets everybody in",
+        );
+        faults.warning(
+            fault
+                .label("\"any\" says so")
+                .replace(allow.span.clone(), "\"any\""),
+        );
+        return;
+    }
+    let inner = networks.iter().find(|inner| {
+        networks
+            .iter()
+            .any(|outer| outer != *inner && outer.contains(*inner))
+    });
+    if let Some(inner) = inner {
+        let message = format!("{inner} in `allow` is within another of its networks");
+        faults.warning(Fault::new("useless-rule", allow.span.clone(), message));
+    }
+}
+
+/// What a built-in page has no use for.
+fn useless_with_builtin(entry: &Entry, faults: &mut Faults) {
+    for member in entries(entry.value.as_table().unwrap_or_default()) {
+        if member.name == "upgrade" {
+            let message = "`upgrade` does nothing here: a built-in page is no websocket";
+            faults.warning(Fault::new("useless-rule", member.key.clone(), message));
+        }
+    }
+}
+
+/// A socket has no name that `host = "upstream"` could send.
+fn host_of_socket(
+    settings: &Settings,
+    endpoints: &[EndpointAddress],
+    place: &Place,
+    site: &Entry,
+    faults: &mut Faults,
+) {
+    let is_socket = |endpoint: &EndpointAddress| matches!(endpoint, EndpointAddress::Unix(_));
+    if settings.host == HostHeader::Upstream && endpoints.iter().any(is_socket) {
+        let message =
+            format!("`host = \"upstream\"` at {place} sends the path of a socket as Host");
+        let fault = Fault::new("odd-host", site.key.clone(), message);
+        faults.warning(fault.label("write the name that the app expects: host = \"app.internal\""));
+    }
+}
