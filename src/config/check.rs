@@ -13,13 +13,14 @@ use toml::de::{DeTable, Error as TomlError};
 use super::diagnostic::{Diagnostic, Fault, Faults};
 use super::duplicates::Definitions;
 use super::expand::{Expander, Surroundings};
+use super::grow::grow;
 use super::host::HostKey;
 use super::keys::{Level, refuse};
 use super::model::{Config, Log, Server, Site, SiteScheme};
 use super::place::{File, FileKind, Source};
 use super::raw::entries;
 use super::settings::{Given, Scope};
-use super::tree::{Member, grow};
+use super::tree::Member;
 use super::{generated, layers, log, server, settings, site, usefulness};
 
 /// Reads texts that stand beside each other, as one layer and without an environment: see [`parse_files`].

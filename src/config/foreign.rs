@@ -129,7 +129,7 @@ fn size_of(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::expand::Expander;
-    use crate::config::tree::grow;
+    use crate::config::grow::grow;
     use toml::de::DeTable;
 
     #[test]

@@ -24,6 +24,7 @@ mod edit;
 mod expand;
 mod foreign;
 mod generated;
+mod grow;
 mod host;
 mod keys;
 mod layers;

@@ -3,14 +3,9 @@
 //! The `toml` crate's tree borrows from one text and its ranges are of that text. Configuration comes from several
 //! files that are merged before they are read, so here the values are owned, and a range counts octets over all
 //! sources, one behind the other (see [`super::diagnostic::Faults`], which turns it back into file and line).
+//! [`super::grow`] makes it.
 
 use std::ops::Range;
-
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
-use super::diagnostic::Faults;
-use super::expand::Expander;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +31,8 @@ pub(super) struct Text {
 /// A whole number as written: it may be larger than any type of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Digits {
-    digits: String,
-    radix: u32,
+    pub(super) digits: String,
+    pub(super) radix: u32,
 }
 
 /// An element of a list.
@@ -103,83 +98,4 @@ impl Value {
     pub(super) fn is_list(&self) -> bool {
         matches!(self, Value::List(_))
     }
-}
-
-/// Turns one source's tree into ours: ranges shifted by `base`, strings expanded. Reports what cannot be expanded, and
-/// keys that are the same only after it.
-pub(super) fn grow(
-    table: &DeTable,
-    base: usize,
-    expander: &mut Expander,
-    faults: &mut Faults,
-) -> Vec<Member> {
-    let mut members: Vec<Member> = table
-        .iter()
-        .map(|(key, value)| member(key, value, base, expander, faults))
-        .collect();
-    members.sort_by_key(|member| member.key.start);
-    let mut first_places: std::collections::HashMap<String, usize> = Default::default();
-    members.retain(|member| {
-        let first = first_places
-            .insert(member.name.clone(), member.key.start)
-            .map(|first| faults.place(first));
-        let Some(first) = first else { return true };
-        faults.error(super::duplicates::fault(
-            &member.name,
-            member.key.clone(),
-            &first,
-        ));
-        false
-    });
-    members
-}
-
-fn member(
-    key: &Spanned<std::borrow::Cow<str>>,
-    value: &Spanned<DeValue>,
-    base: usize,
-    expander: &mut Expander,
-    faults: &mut Faults,
-) -> Member {
-    let span = shifted(key.span(), base);
-    Member {
-        name: expander.expand(key.get_ref(), &span, faults).text,
-        key: span,
-        value: grown(value, base, expander, faults),
-        span: shifted(value.span(), base),
-    }
-}
-
-fn grown(
-    value: &Spanned<DeValue>,
-    base: usize,
-    expander: &mut Expander,
-    faults: &mut Faults,
-) -> Value {
-    match value.get_ref() {
-        DeValue::String(text) => {
-            Value::String(expander.expand(text, &shifted(value.span(), base), faults))
-        }
-        DeValue::Integer(digits) => Value::Integer(Digits {
-            digits: digits.as_str().to_owned(),
-            radix: digits.radix(),
-        }),
-        DeValue::Float(_) => Value::Float,
-        DeValue::Boolean(value) => Value::Boolean(*value),
-        DeValue::Datetime(_) => Value::Datetime,
-        DeValue::Array(items) => Value::List(
-            items
-                .iter()
-                .map(|item| Node {
-                    value: grown(item, base, expander, faults),
-                    span: shifted(item.span(), base),
-                })
-                .collect(),
-        ),
-        DeValue::Table(table) => Value::Table(grow(table, base, expander, faults)),
-    }
-}
-
-fn shifted(span: Range<usize>, base: usize) -> Range<usize> {
-    span.start + base..span.end + base
 }
