@@ -3,36 +3,58 @@
 mod check;
 mod exit;
 mod files;
+mod habits;
+mod json;
 mod quick;
 mod run;
+mod talk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
+use talk::{Color, say, set_manner};
 
 /// A reverse proxy for people who run their own apps on a cheap Linux server.
 #[derive(Parser)]
 #[command(name = "hotgate", version, about, arg_required_else_help = true)]
 struct Arguments {
+    #[command(flatten)]
+    general: General,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(clap::Args)]
+struct General {
+    /// A configuration file, with the `sites.d` beside it; may repeat, a later one overrides key by key
+    /// [default: /etc/hotgate/hotgate.toml]
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    config: Vec<PathBuf>,
+    /// Print facts as one JSON object
+    #[arg(long, global = true)]
+    json: bool,
+    /// Colours on a terminal
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    color: Color,
+    /// Say less
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
 }
 
 #[derive(Subcommand)]
 enum Verb {
     /// Serve in the foreground until SIGTERM or Ctrl-C; a second one ends at once
-    Run {
-        #[command(flatten)]
-        files: ConfigFile,
-    },
+    Run(run::RunArgs),
     /// Read the configuration, say everything that is wrong with it, and serve nothing
-    Check {
-        #[command(flatten)]
-        files: ConfigFile,
-    },
+    Check(check::CheckArgs),
     /// Serve a demonstration on http://localhost:8080, for this machine alone
     Quick {
         /// The port to serve it on
@@ -41,31 +63,38 @@ enum Verb {
     },
 }
 
-#[derive(clap::Args)]
-struct ConfigFile {
-    /// The configuration [default: /etc/hotgate/hotgate.toml, else ./hotgate.toml]
-    #[arg(short = 'c', long = "config", value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    if let Some(answer) = std::env::args_os()
+        .nth(1)
+        .and_then(|word| habits::answer(word.to_str()?))
+    {
+        say(&answer);
+        return Exit::Usage.into();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Asked-for help goes to standard output and is no fault.
             let _ = error.print();
-            let is_fault = error.use_stderr();
-            return if is_fault {
-                Exit::Usage.into()
-            } else {
-                Exit::Fine.into()
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Fine.into(),
+                _ => Exit::Usage.into(),
             };
         }
     };
+    let General {
+        config,
+        json,
+        color,
+        quiet,
+        verbose,
+    } = arguments.general;
+    set_manner(quiet, color);
+    let _ = verbose;
     let exit = match arguments.verb {
-        Verb::Run { files } => run::run(files.config.as_deref()),
-        Verb::Check { files } => check::check(files.config.as_deref()),
+        Verb::Run(args) => run::run(&config, &args),
+        Verb::Check(args) => check::check(&config, &args, json),
         Verb::Quick { port } => quick::quick(port),
     };
     exit.into()

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use super::Exit;
-use super::files::{parse_and_tell, say};
+use super::files::parse_and_tell;
 use super::run::run_config;
+use super::talk::say;
 
 /// The port of the demonstration.
 pub(super) const DEFAULT_PORT: u16 = 8080;

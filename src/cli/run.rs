@@ -2,19 +2,44 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::Exit;
-use super::files::{read, say};
+use super::files::{read, read_as_far_as_good};
+use super::talk::say;
 use crate::config::{Config, Level};
+use crate::control::last_good::{LastGood, state_folder};
 use crate::control::supervisor::{Failure, serve};
 
+/// What `run` takes.
+#[derive(clap::Args)]
+pub(super) struct RunArgs {
+    /// Refuse to start when any file has a fault, instead of taking its last good copy
+    #[arg(long)]
+    strict: bool,
+}
+
 /// Reads the configuration and serves it until a signal.
-pub(super) fn run(named: Option<&Path>) -> Exit {
-    match read(named) {
-        Ok(config) => run_config(config, announce),
-        Err(exit) => exit,
-    }
+pub(super) fn run(named: &[PathBuf], args: &RunArgs) -> Exit {
+    let good = state_folder().map(|state| LastGood::new(&state));
+    let loaded = match &good {
+        Some(good) if !args.strict => read_as_far_as_good(named, good),
+        Some(_) | None => read(named),
+    };
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let texts = loaded.good;
+    run_config(loaded.config, |addresses| {
+        // In force: from here on these are the good ones.
+        if let Some(good) = good
+            && let Err(error) = good.keep(&texts)
+        {
+            tracing::warn!("no copies of the configuration are kept for a bad day: {error}");
+        }
+        announce(addresses);
+    })
 }
 
 /// Serves a configuration until a signal.

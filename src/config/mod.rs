@@ -19,6 +19,7 @@
 
 mod check;
 mod diagnostic;
+mod dump;
 mod duplicates;
 mod edit;
 mod expand;

@@ -4,10 +4,14 @@
 //! The data plane never waits for it. What it cannot do without waiting (getaddrinfo, writing logs) it hands
 //! to helper threads.
 
+pub mod files;
+pub mod last_good;
 pub mod limits;
+pub mod load;
 pub mod log_output;
 pub mod log_writer;
 pub mod ports;
 pub mod resolve;
 pub mod supervisor;
+pub mod surroundings;
 pub mod whoami;

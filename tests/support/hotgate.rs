@@ -109,6 +109,7 @@ impl Config {
             .arg(verb)
             .arg("-c")
             .arg(&file)
+            .env("STATE_DIRECTORY", folder.path().join("state"))
             .stdin(Stdio::null())
             .output()
             .expect("hotgate starts")
@@ -157,10 +158,21 @@ impl Hotgate {
         let folder = Folder::new();
         let file = folder.path().join("hotgate.toml");
         std::fs::write(&file, toml).expect("the configuration file is written");
-        let mut child = Command::new(BINARY)
-            .arg("run")
-            .arg("-c")
-            .arg(&file)
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("-c").arg(&file);
+        Hotgate::command(command, folder)
+    }
+
+    /// Starts a command that serves, and waits until it does. Its state is kept in `folder`, unless it says otherwise.
+    #[track_caller]
+    pub fn command(mut command: Command, folder: Folder) -> Hotgate {
+        if !command
+            .get_envs()
+            .any(|(name, _)| name == "STATE_DIRECTORY")
+        {
+            command.env("STATE_DIRECTORY", folder.path().join("state"));
+        }
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
