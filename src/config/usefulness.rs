@@ -3,13 +3,14 @@
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, Faults};
-use super::model::{Action, Config, EndpointAddress, HostHeader, Settings};
+use super::model::{Action, Config, Site};
 use super::place::Place;
 use super::raw::{Entry, entries};
 use super::settings::Given;
 use super::site::ACTIONS;
 use super::tree::Member;
 use crate::policy::middleware::access::Allow;
+use crate::policy::route::PathPattern;
 
 /// Looks at the merged tree and at what was read from it. Only called when there is no error.
 pub(super) fn warn(tree: &[Member], config: &Config, faults: &mut Faults) {
@@ -60,7 +61,7 @@ fn of_site(site: &Entry, config: &Config, faults: &mut Faults) {
     shadowed_action(&members, &paths, faults);
     for path in &paths {
         let is_empty = path.value.as_table().is_some_and(<[Member]>::is_empty);
-        if is_empty {
+        if is_empty && !is_within_another(path, read, faults) {
             let message = format!(
                 "the path `{}` says nothing that its site does not",
                 path.name
@@ -79,11 +80,25 @@ fn of_site(site: &Entry, config: &Config, faults: &mut Faults) {
             useless_with_builtin(entry, faults);
         }
     }
-    for route in &read.routes {
-        if let Action::Proxy(endpoints) = &route.action {
-            host_of_socket(&route.settings, endpoints, &route.place, site, faults);
-        }
-    }
+}
+
+/// Does another path take what this one would not? Then it has the site's own settings on purpose.
+fn is_within_another(path: &Entry, site: &Site, faults: &Faults) -> bool {
+    let place = faults.place(path.key.start);
+    let octets = |pattern: &PathPattern| match pattern {
+        PathPattern::Exact(octets) | PathPattern::Prefix(octets) => octets.clone(),
+    };
+    let Some(ours) = site.routes.iter().find(|route| route.place == place) else {
+        return true;
+    };
+    let ours = octets(&ours.pattern);
+    site.routes
+        .iter()
+        .skip(1)
+        .any(|other| match &other.pattern {
+            PathPattern::Prefix(prefix) => other.place != place && ours.starts_with(prefix),
+            PathPattern::Exact(_) => false,
+        })
 }
 
 /// The site's own action, where `"/"` among its paths has another and every path one of its own.
@@ -157,22 +172,5 @@ fn useless_with_builtin(entry: &Entry, faults: &mut Faults) {
             let message = "`upgrade` does nothing here: a built-in page is no websocket";
             faults.warning(Fault::new("useless-rule", member.key.clone(), message));
         }
-    }
-}
-
-/// A socket has no name that `host = "upstream"` could send.
-fn host_of_socket(
-    settings: &Settings,
-    endpoints: &[EndpointAddress],
-    place: &Place,
-    site: &Entry,
-    faults: &mut Faults,
-) {
-    let is_socket = |endpoint: &EndpointAddress| matches!(endpoint, EndpointAddress::Unix(_));
-    if settings.host == HostHeader::Upstream && endpoints.iter().any(is_socket) {
-        let message =
-            format!("`host = \"upstream\"` at {place} sends the path of a socket as Host");
-        let fault = Fault::new("odd-host", site.key.clone(), message);
-        faults.warning(fault.label("write the name that the app expects: host = \"app.internal\""));
     }
 }
