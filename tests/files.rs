@@ -412,3 +412,72 @@ fn a_dump_is_in_force_as_the_original() {
     };
     assert_eq!(values(&dump), values(&twice));
 }
+
+/// Without a name: the machine's file, its drop-ins, and what discovery wrote, in a mount namespace of the test's own.
+#[test]
+fn without_a_name_the_machines_files_are_read() {
+    if !rustix::process::geteuid().is_root() {
+        skip!("only root may mount a folder over /etc in a namespace of its own");
+    }
+    let (a, b) = (origin("a"), origin("b"));
+    let files = Files::new(&format!("[sites]\n\"http://a.test\" = {}\n", a.port()));
+    files.write(
+        "sites.d/b.toml",
+        &format!("[sites]\n\"http://b.test\" = {}\n", b.port()),
+    );
+    files.write(
+        "discover/docker.toml",
+        &format!(
+            "[sites]\n\"http://c.test\" = {0}\n\"http://a.test\" = {0}\n\"http://d.test\" = {{ builtin = \"whoami\" }}\n",
+            b.port()
+        ),
+    );
+    // tmpfs for what overlayfs may not take from another overlay.
+    let script = "set -e
+        mount --make-rprivate /
+        mount -t tmpfs none /mnt
+        mkdir /mnt/upper /mnt/work
+        mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc
+        mount -t tmpfs none /run
+        rm -rf /etc/hotgate
+        mkdir /etc/hotgate
+        cp -r hotgate.toml sites.d /etc/hotgate/
+        cp -r discover /run/hotgate-discover
+        exec \"$0\" run";
+    let mut command = Command::new("unshare");
+    command
+        .args(["-m", "sh", "-c", script, BINARY])
+        .current_dir(files.folder.path())
+        .env("STATE_DIRECTORY", files.path("state"));
+    if !may_unshare(files.folder.path()) {
+        skip!("this machine allows no mount namespace with an overlay over /etc");
+    }
+    let hotgate = Hotgate::command(command, Folder::new());
+    assert_eq!(
+        ask(&hotgate, "a.test").1,
+        "a",
+        "the hand-written file keeps its host"
+    );
+    assert_eq!(ask(&hotgate, "b.test").1, "b");
+    assert_eq!(ask(&hotgate, "c.test").1, "b");
+    assert_eq!(ask(&hotgate, "d.test").0, 421);
+    let said = hotgate.stderr();
+    for told in [
+        "reading /etc/hotgate/hotgate.toml",
+        "reading /etc/hotgate/sites.d/b.toml",
+        "reading /run/hotgate-discover/docker.toml",
+        "the generated site `http://a.test` is left out",
+        "`builtin` is not for generated sites",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
+fn may_unshare(folder: &Path) -> bool {
+    let script = "mount --make-rprivate / && mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc";
+    let status = Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .current_dir(folder)
+        .output();
+    status.is_ok_and(|output| output.status.success())
+}
