@@ -321,6 +321,8 @@ impl<'s> Faults<'s> {
     /// Drops the errors of this source at or after an octet of it: what follows from a syntax error is noise.
     pub(super) fn forget_after(&mut self, source: usize, octet: usize) {
         let offset = self.base(source) + octet;
+        // What was said of these ranges may be what is dropped now.
+        self.poisoned.clear();
         self.found
             .retain(|found| found.source != source || found.offset < offset);
     }

@@ -296,4 +296,12 @@ mod tests {
         check("${cred:../x}", Err("bad-placeholder"));
         check("${cred:none}", Err("unreadable"));
     }
+
+    /// Found by fuzzing: the fault of the variable was dropped as noise, and that of the form as a second one there.
+    #[test]
+    fn a_fault_of_form_at_an_unset_variable_is_told() {
+        let text = "[sites]\n\"a\" = [\"b}\n\"${NAME}.example\" = 3000\n\n[x]\ny:1\n";
+        let errors = crate::config::parse(&[Source { name: "f", text }]).expect_err("malformed");
+        assert!(errors.iter().any(|error| error.code == "syntax"));
+    }
 }
