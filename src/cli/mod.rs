@@ -2,10 +2,12 @@
 
 mod check;
 mod exit;
+mod explain;
 mod files;
 mod habits;
 mod json;
 mod quick;
+mod routes;
 mod run;
 mod talk;
 
@@ -55,6 +57,10 @@ enum Verb {
     Run(run::RunArgs),
     /// Read the configuration, say everything that is wrong with it, and serve nothing
     Check(check::CheckArgs),
+    /// Say what would become of a request, stage by stage, and why
+    Explain(explain::ExplainArgs),
+    /// List every site and path with its action and where it stands
+    Routes,
     /// Serve a demonstration on http://localhost:8080, for this machine alone
     Quick {
         /// The port to serve it on
@@ -95,6 +101,8 @@ pub fn main() -> ExitCode {
     let exit = match arguments.verb {
         Verb::Run(args) => run::run(&config, &args),
         Verb::Check(args) => check::check(&config, &args, json),
+        Verb::Explain(args) => explain::explain(&config, &args, json),
+        Verb::Routes => routes::routes(&config, json),
         Verb::Quick { port } => quick::quick(port),
     };
     exit.into()

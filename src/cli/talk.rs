@@ -59,7 +59,6 @@ pub(super) fn print(text: &str) {
 }
 
 /// Prints facts with the marks of [`painted`] where standard output is a terminal.
-#[expect(dead_code, reason = "explain prints with it")]
 pub(super) fn print_painted(text: &str) {
     match has_color(&io::stdout()) {
         true => print(&painted(text)),

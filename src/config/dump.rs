@@ -65,6 +65,20 @@ impl Config {
     }
 }
 
+impl Settings {
+    /// Each setting as the file would have it, by the name that `list-keys` has; `strip` is left out.
+    pub fn shown(&self) -> Vec<(String, String)> {
+        let own = own_settings(self, self, true).into_iter();
+        let own = own.map(|(key, value)| (key.to_owned(), value));
+        let timeouts = timeouts(&self.timeouts).into_iter();
+        let timeouts = timeouts.map(|(key, value)| (format!("timeouts.{key}"), value));
+        let limits = limits(&self.limits).into_iter();
+        own.chain(timeouts)
+            .chain(limits.map(|(key, value)| (format!("limits.{key}"), value)))
+            .collect()
+    }
+}
+
 struct Writer(String);
 
 impl Writer {

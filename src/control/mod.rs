@@ -7,6 +7,7 @@
 pub mod files;
 pub mod last_good;
 pub mod limits;
+pub mod live;
 pub mod load;
 pub mod log_output;
 pub mod log_writer;

@@ -450,14 +450,10 @@ async fn first_endpoints(
             tokio::spawn(resolve::watch(number, host.clone(), *port, report.clone()));
             awaited += 1;
         }
-        let label: Arc<str> = label_of(&key).into();
-        let authority = match &key {
-            EndpointAddress::Unix(_) => "localhost".into(),
-            EndpointAddress::Port(_) | EndpointAddress::Tcp { .. } => label.clone(),
-        };
+        let key = EndpointKey::Address(key);
         endpoints.push(Endpoint {
-            label,
-            authority,
+            label: key.label().into(),
+            authority: key.authority().into(),
             addresses,
         });
     }
@@ -477,15 +473,6 @@ async fn first_endpoints(
         );
     }
     Ok(endpoints)
-}
-
-/// An endpoint as logs have it.
-fn label_of(key: &EndpointAddress) -> String {
-    match key {
-        EndpointAddress::Port(port) => format!("127.0.0.1:{port}"),
-        EndpointAddress::Unix(_) => key.to_string(),
-        EndpointAddress::Tcp { .. } => key.to_string(),
-    }
 }
 
 fn note_resolution(endpoint: &Endpoint, change: &Resolved) {

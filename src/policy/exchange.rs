@@ -185,6 +185,17 @@ pub fn may_retry(progress: &Progress, reason: Reason, another_endpoint: bool) ->
     }
 }
 
+/// In words, what [`may_retry`] allows a request of this method.
+pub fn retry_rule(method: Method) -> &'static str {
+    match replay_of(method) {
+        Replay::Harmless => "once more if nothing of a response has come: it does no harm twice",
+        Replay::Unseen => {
+            "once more only if the connection failed before an octet of it was accepted"
+        }
+        Replay::Never => "once more only if no connection could be made",
+    }
+}
+
 /// Must the next attempt's connection be new, or idle for less than [`IDLE_FOR_UNREPLAYABLE_MAX`]?
 ///
 /// Asked before [`Progress::begin_attempt`]. True when [`may_retry`] would refuse if that connection turned out to be

@@ -120,7 +120,8 @@ fn parse(
         .map_err(|error| NoHead::Refused(reason_of(error.kind)))
 }
 
-fn reason_of(kind: ParseErrorKind) -> Reason {
+/// The reason that a malformed head earns.
+pub fn reason_of(kind: ParseErrorKind) -> Reason {
     match kind {
         ParseErrorKind::HeadTooLarge | ParseErrorKind::TooManyFields => Reason::HeaderTooLarge,
         ParseErrorKind::RequestLineTooLong => Reason::UriTooLong,

@@ -22,6 +22,7 @@ pub mod connection;
 pub mod core;
 pub mod dispatch;
 pub mod exchange;
+pub mod explain;
 pub mod forward;
 pub mod head;
 pub mod incoming;

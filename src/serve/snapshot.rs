@@ -59,6 +59,30 @@ pub enum EndpointKey {
     Whoami,
 }
 
+impl EndpointKey {
+    /// As logs have it; the built-in origin's port is known only once it runs.
+    pub fn label(&self) -> String {
+        match self {
+            EndpointKey::Whoami => "whoami".to_owned(),
+            EndpointKey::Address(EndpointAddress::Port(port)) => format!("127.0.0.1:{port}"),
+            EndpointKey::Address(
+                address @ (EndpointAddress::Unix(_) | EndpointAddress::Tcp { .. }),
+            ) => address.to_string(),
+        }
+    }
+
+    /// The `Host` that it sees under `host = "upstream"`.
+    pub fn authority(&self) -> String {
+        match self {
+            EndpointKey::Address(EndpointAddress::Unix(_)) => "localhost".to_owned(),
+            EndpointKey::Whoami
+            | EndpointKey::Address(EndpointAddress::Port(_) | EndpointAddress::Tcp { .. }) => {
+                self.label()
+            }
+        }
+    }
+}
+
 /// A configuration made ready for the data plane.
 pub struct Plan {
     /// What workers get.
