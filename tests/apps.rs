@@ -7,101 +7,21 @@ mod support;
 
 use std::{
     io::Write as _,
-    path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use support::{App, Client, Hotgate, app, hotgate::Folder, hotgate::free_port, let_pass};
+use support::{
+    App, Client, Hotgate,
+    app::{self, curl, express, flask, python_command, redis},
+    hotgate::{Folder, free_port},
+    let_pass,
+};
 
-/// A command of the tests' Python environment, run among the apps.
-fn python(program: &str) -> Result<Command, String> {
-    let mut command = Command::new(app::python(program)?);
-    command
-        .current_dir(app::source(""))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env_remove("PYTHONPATH");
-    Ok(command)
-}
-
+/// The FastAPI app, which is to show what hotgate tells it, not what uvicorn makes of that.
 fn fastapi(port: u16) -> Result<App, String> {
-    let mut command = python("uvicorn")?;
-    command.args([
-        "fastapi_app:app",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        &port.to_string(),
-    ]);
-    command.args(["--no-proxy-headers", "--log-level", "warning"]);
-    Ok(App::start(command).wait_for_port(port))
-}
-
-/// Flask under gunicorn with `arguments`; counting needs `redis`.
-fn flask(port: u16, redis: Option<&Path>, arguments: &[&str]) -> Result<App, String> {
-    let mut command = python("gunicorn")?;
-    command.args([
-        "flask_app:app",
-        "-b",
-        &format!("127.0.0.1:{port}"),
-        "--log-level",
-        "warning",
-        "--no-control-socket",
-    ]);
-    command.args(arguments);
-    if let Some(socket) = redis {
-        command.env("REDIS_SOCKET", socket);
-    }
-    Ok(App::start(command).wait_for_port(port))
-}
-
-fn redis(socket: &Path) -> Result<App, String> {
-    let mut command = Command::new(app::program("redis-server")?);
-    command
-        .args(["--port", "0", "--save", "", "--unixsocket"])
-        .arg(socket);
-    Ok(App::start(command).wait_for_socket(socket))
-}
-
-fn express(port: u16, name: &str) -> Result<App, String> {
-    let (node, modules) = app::node()?;
-    let mut command = Command::new(node);
-    command
-        .arg(app::source("express_app.js"))
-        .args([&port.to_string(), name])
-        .env("NODE_PATH", modules);
-    Ok(App::start(command).wait_for_port(port))
-}
-
-/// `curl` for `host` on hotgate, failing on a status from 400 on.
-fn curl(hotgate: &Hotgate, host: &str, path: &str) -> Result<Command, String> {
-    let port = hotgate.address().port();
-    let mut command = Command::new(app::program("curl")?);
-    command.args([
-        "-sS",
-        "--fail-with-body",
-        "--max-time",
-        "20",
-        "--noproxy",
-        "*",
-    ]);
-    command.args([
-        "--resolve",
-        &format!("{host}:{port}:127.0.0.1"),
-        &format!("http://{host}:{port}{path}"),
-    ]);
-    Ok(command)
-}
-
-/// The value, or the end of the test as skipped.
-macro_rules! or_skip {
-    ($result:expr) => {
-        match $result {
-            Ok(value) => value,
-            Err(reason) => skip!("{reason}"),
-        }
-    };
+    app::fastapi(port, &["--no-proxy-headers"])
 }
 
 /// Runs `tests/apps/SCRIPT PORT`, which must say `ok`.
@@ -118,7 +38,11 @@ fn fastapi_and_httpx_exchange_json_in_all_framings() {
     let port = free_port();
     let _app = or_skip!(fastapi(port));
     let hotgate = Hotgate::start(format!("[sites]\n\"http://fastapi.test\" = {port}\n"));
-    succeeds(or_skip!(python("python")), "client_httpx.py", &hotgate);
+    succeeds(
+        or_skip!(python_command("python")),
+        "client_httpx.py",
+        &hotgate,
+    );
 }
 
 #[test]
@@ -126,7 +50,11 @@ fn fastapis_events_come_at_once() {
     let port = free_port();
     let _app = or_skip!(fastapi(port));
     let hotgate = Hotgate::start(format!("[sites]\n\"http://fastapi.test\" = {port}\n"));
-    succeeds(or_skip!(python("python")), "client_events.py", &hotgate);
+    succeeds(
+        or_skip!(python_command("python")),
+        "client_events.py",
+        &hotgate,
+    );
 }
 
 #[test]
@@ -134,7 +62,11 @@ fn a_websocket_to_fastapi_carries_texts_binaries_pings_and_closes() {
     let port = free_port();
     let _app = or_skip!(fastapi(port));
     let hotgate = Hotgate::start(format!("[sites]\n\"http://fastapi.test\" = {port}\n"));
-    succeeds(or_skip!(python("python")), "client_websockets.py", &hotgate);
+    succeeds(
+        or_skip!(python_command("python")),
+        "client_websockets.py",
+        &hotgate,
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn every_configuration_in_it_parses() {
         assert!(config.warnings.is_empty(), "a warning for\n{block}");
     }
     // The one at the top, which people copy.
-    assert!(blocks[0].lines().count() <= 12);
+    assert_eq!(blocks[0].lines().count(), 2);
 }
 
 #[test]
@@ -126,6 +126,70 @@ fn bounds_are_the_last_values_that_are_taken() {
         }
     }
     assert!(count > 15, "found {count} bounds");
+}
+
+#[test]
+fn what_stands_for_another_proxys_line_is_what_this_version_takes() {
+    for theirs in ["nginx", "Caddy"] {
+        let rows = table(&format!("| {theirs} | hotgate | |"));
+        assert!(rows.len() >= 30, "{} rows for {theirs}", rows.len());
+        for row in rows {
+            let (ours, note) = (row[1], row[2]);
+            // Where it stands, before what else there is to say.
+            let place = note.split(':').next().unwrap_or(note);
+            match place {
+                "by itself" => {}
+                "command" => is_a_command(literal(ours)),
+                // Refused by name: what is not refused any more is not later.
+                "later" if ours.contains(" = ") => match config(&placed("site", literal(ours))) {
+                    Ok(_) => panic!("{theirs}: {ours} is not later any more"),
+                    Err(fault) => assert!(fault.contains("not-supported"), "{ours}: {fault}"),
+                },
+                "later" => {}
+                place => {
+                    if let Err(fault) = config(&placed(place, literal(ours))) {
+                        panic!("{theirs}: {fault}in {ours}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A file that has this line in the place that a table of the README names.
+fn placed(place: &str, line: &str) -> String {
+    let site = "[sites.\"http://a.test\"]";
+    match place {
+        "site" if line.starts_with("to = ") => format!("{site}\n{line}\n"),
+        "site" => format!("{site}\nto = 1\n{line}\n"),
+        "paths" => format!(
+            "{site}\nto = 1\n{site_paths}\n{line}\n",
+            site_paths = "[sites.\"http://a.test\".paths]"
+        ),
+        table => {
+            let table = table
+                .strip_prefix('`')
+                .and_then(|rest| rest.strip_suffix('`'));
+            let table = table.unwrap_or_else(|| panic!("{place:?} is no place"));
+            format!("{table}\n{line}\n")
+        }
+    }
+}
+
+/// Asks the program itself for the help of the verb, which has to know every option.
+#[track_caller]
+fn is_a_command(line: &str) {
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words[0], "hotgate", "{line}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hotgate"))
+        .args([words[1], "--help"])
+        .output()
+        .expect("hotgate starts");
+    assert!(output.status.success(), "{line}: there is no such verb");
+    let help = String::from_utf8_lossy(&output.stdout);
+    for option in words.iter().filter(|word| word.starts_with("--")) {
+        assert!(help.contains(option), "{line}: {help}");
+    }
 }
 
 /// A row of the tables of keys.

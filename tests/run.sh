@@ -20,7 +20,7 @@ say() { printf '== %s\n' "$*"; }
 # --- what the tests need -------------------------------------------------------------------------------------------
 
 # Programs, each with the Debian package that has it.
-programs="cc:build-essential curl:curl strace:strace redis-server:redis-server node:nodejs npm:npm"
+programs="cc:build-essential curl:curl strace:strace redis-server:redis-server node:nodejs npm:npm chromium:chromium prometheus:prometheus"
 
 has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 

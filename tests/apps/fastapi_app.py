@@ -1,6 +1,7 @@
-"""A FastAPI app: JSON, server-sent events, a WebSocket. Behind hotgate in tests/apps.rs."""
+"""A FastAPI app: JSON, server-sent events, a WebSocket. Behind hotgate in tests/apps.rs and tests/examples.rs."""
 
 import asyncio
+import os
 
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
@@ -24,6 +25,27 @@ async def tell(request: Request):
 async def echo(request: Request):
     """The JSON document that came."""
     return await request.json()
+
+
+@app.get("/who")
+async def who(request: Request):
+    """What uvicorn believes of the client, and which process this is."""
+    return {"client": request.client.host, "url": str(request.url), "process": os.getpid()}
+
+
+@app.get("/healthz")
+async def health():
+    """For those who ask every second."""
+    return {"status": "ok"}
+
+
+@app.put("/uploads/{name}")
+async def upload(request: Request):
+    """How many octets came, none of them kept."""
+    count = 0
+    async for piece in request.stream():
+        count += len(piece)
+    return {"octets": count}
 
 
 @app.get("/events")

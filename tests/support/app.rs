@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use super::{DEADLINE, hotgate::Folder, poll_until};
+use super::{DEADLINE, Hotgate, hotgate::Folder, poll_until};
 
 /// A running program, killed on drop. What it says goes to a file and is shown when the test fails.
 pub struct App {
@@ -57,6 +57,11 @@ impl App {
         self.wait_for(&path.display().to_string(), || {
             UnixStream::connect(path).is_ok()
         })
+    }
+
+    /// What it has said so far, on both of its outputs.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap_or_default()
     }
 
     #[track_caller]
@@ -170,6 +175,104 @@ fn finish(command: &mut Command) -> Output {
     }
 }
 
+/// A command of the tests' Python environment, run among the apps.
+pub fn python_command(program: &str) -> Result<Command, String> {
+    let mut command = Command::new(python(program)?);
+    command
+        .current_dir(source(""))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env_remove("PYTHONPATH");
+    Ok(command)
+}
+
+/// FastAPI under uvicorn with `arguments`.
+#[track_caller]
+pub fn fastapi(port: u16, arguments: &[&str]) -> Result<App, String> {
+    let mut command = python_command("uvicorn")?;
+    command.args([
+        "fastapi_app:app",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port.to_string(),
+    ]);
+    command.args(["--log-level", "warning"]).args(arguments);
+    Ok(App::start(command).wait_for_port(port))
+}
+
+/// Flask under gunicorn with `arguments`; counting needs `redis`, its socket.
+#[track_caller]
+pub fn flask(port: u16, redis: Option<&Path>, arguments: &[&str]) -> Result<App, String> {
+    let mut command = python_command("gunicorn")?;
+    command.args([
+        "flask_app:app",
+        "-b",
+        &format!("127.0.0.1:{port}"),
+        "--log-level",
+        "warning",
+        "--no-control-socket",
+    ]);
+    command.args(arguments);
+    if let Some(socket) = redis {
+        command.env("REDIS_SOCKET", socket);
+    }
+    Ok(App::start(command).wait_for_port(port))
+}
+
+/// Redis on a Unix socket.
+#[track_caller]
+pub fn redis(socket: &Path) -> Result<App, String> {
+    let mut command = Command::new(program("redis-server")?);
+    command
+        .args(["--port", "0", "--save", "", "--unixsocket"])
+        .arg(socket);
+    Ok(App::start(command).wait_for_socket(socket))
+}
+
+/// The Express app that calls itself `name`.
+#[track_caller]
+pub fn express(port: u16, name: &str) -> Result<App, String> {
+    let mut command = node_script("express_app.js")?;
+    command.args([&port.to_string(), name]);
+    Ok(App::start(command).wait_for_port(port))
+}
+
+/// The page with images and a WebSocket.
+#[track_caller]
+pub fn page(port: u16) -> Result<App, String> {
+    let mut command = node_script("page_app.js")?;
+    command.arg(port.to_string());
+    Ok(App::start(command).wait_for_port(port))
+}
+
+/// `node tests/apps/SCRIPT`, with the tests' packages.
+pub fn node_script(script: &str) -> Result<Command, String> {
+    let (node, modules) = node()?;
+    let mut command = Command::new(node);
+    command.arg(source(script)).env("NODE_PATH", modules);
+    Ok(command)
+}
+
+/// `curl` for `host` on hotgate, failing on a status from 400 on.
+pub fn curl(hotgate: &Hotgate, host: &str, path: &str) -> Result<Command, String> {
+    let port = hotgate.address().port();
+    let mut command = Command::new(program("curl")?);
+    command.args([
+        "-sS",
+        "--fail-with-body",
+        "--max-time",
+        "20",
+        "--noproxy",
+        "*",
+    ]);
+    command.args([
+        "--resolve",
+        &format!("{host}:{port}:127.0.0.1"),
+        &format!("http://{host}:{port}{path}"),
+    ]);
+    Ok(command)
+}
+
 /// `tests/apps/NAME`.
 pub fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -202,11 +305,13 @@ pub fn node() -> Result<(PathBuf, PathBuf), String> {
             PathBuf::from,
         )
         .join("node_modules");
-    if !modules.join("express").exists() {
-        return Err(format!(
-            "{} has no express; tests/run.sh installs it",
-            modules.display()
-        ));
+    for package in ["express", "ws"] {
+        if !modules.join(package).exists() {
+            return Err(format!(
+                "{} has no {package}; tests/run.sh installs it",
+                modules.display()
+            ));
+        }
     }
     Ok((program("node")?, modules))
 }

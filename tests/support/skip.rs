@@ -17,6 +17,17 @@ macro_rules! skip {
     }};
 }
 
+/// The value of a `Result<_, String>`, or the end of the running test function as skipped for that reason.
+#[macro_export]
+macro_rules! or_skip {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(reason) => $crate::skip!("{reason}"),
+        }
+    };
+}
+
 /// Writes the line for the test that contains the function named `here` (`binary::test::here`).
 pub fn report(here: &str, reason: &str) {
     let name = here.trim_end_matches("::here");
