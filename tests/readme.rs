@@ -1,6 +1,6 @@
 //! The README says what is so: its configurations parse, its tables of keys and of reasons are those of the code.
 
-use hotgate::config::{Config, Source, parse};
+use hotgate::config::{CATALOGUE, Config, Source, parse};
 use hotgate::http::status::Status;
 use hotgate::policy::reason::Reason;
 
@@ -45,6 +45,30 @@ fn the_table_of_reasons_is_the_list_of_reasons() {
     );
 }
 
+/// `HOTGATE_BLESS=1 cargo test --test readme` writes the rows anew.
+#[test]
+fn the_tables_of_keys_are_the_catalogue() {
+    let is_blessing = std::env::var_os("HOTGATE_BLESS").is_some();
+    let mut text = README.to_owned();
+    for key in CATALOGUE {
+        let start = format!("| `{}` | ", key.name);
+        let line = README
+            .lines()
+            .find(|line| line.starts_with(&start) && line.matches(" | ").count() == 5);
+        let line = line.unwrap_or_else(|| panic!("the README does not have {}", key.name));
+        if is_blessing {
+            text = text.replace(line, &key.row());
+        } else {
+            assert_eq!(line, key.row());
+        }
+    }
+    if is_blessing {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"), text)
+            .expect("the README can be written");
+    }
+    assert_eq!(keys().len(), CATALOGUE.len());
+}
+
 #[test]
 fn the_tables_of_keys_have_every_key() {
     let keys: Vec<Key> = keys();
@@ -55,7 +79,7 @@ fn the_tables_of_keys_have_every_key() {
         let line = line.trim_start_matches('#');
         if let Some(header) = line.strip_prefix('[') {
             let header = header.split(']').next().expect("a header has an end");
-            table = if header.starts_with("sites") {
+            table = if header.starts_with("sites") || header == "defaults" {
                 String::new()
             } else {
                 format!("{header}.")
@@ -83,6 +107,10 @@ fn every_default_is_what_is_in_force_without_the_key() {
         if key.is_global() {
             assert_eq!(at_top(key.name, default), global, "{}", key.name);
         }
+        if key.is_of("defaults") {
+            let of_defaults = in_defaults(key.name, default);
+            assert_eq!(of_defaults, global, "{} in [defaults]", key.name);
+        }
         if key.is_of("site") {
             assert_eq!(in_site(key.name, default), site, "{} in a site", key.name);
         }
@@ -101,6 +129,8 @@ fn a_key_is_refused_where_the_table_does_not_have_it() {
         if key.default.is_some() {
             let name = key.name;
             assert_eq!(is_fine(at_top(name, value)), key.is_global(), "{name}");
+            let of_defaults = is_fine(in_defaults(name, value));
+            assert_eq!(of_defaults, key.is_of("defaults"), "{name}");
             assert_eq!(is_fine(in_site(name, value)), key.is_of("site"), "{name}");
             assert_eq!(is_fine(in_path(name, value)), key.is_of("path"), "{name}");
         }
@@ -284,6 +314,14 @@ fn next(value: &str, step: i64) -> Option<String> {
 /// What a text with this key at its top comes to; without a name, what one without comes to.
 fn at_top(name: &str, value: &str) -> Result<String, String> {
     let config = config(&line(name, value))?;
+    Ok(format!(
+        "{:?} {:?} {:?}",
+        config.server, config.log, config.defaults
+    ))
+}
+
+fn in_defaults(name: &str, value: &str) -> Result<String, String> {
+    let config = config(&format!("[defaults]\n{}", line(name, value)))?;
     Ok(format!(
         "{:?} {:?} {:?}",
         config.server, config.log, config.defaults

@@ -1,21 +1,25 @@
 //! The command line: one file a verb. Facts go to standard output, talk to standard error.
 
 mod check;
+mod completions;
 mod exit;
 mod explain;
 mod files;
 mod habits;
 mod json;
+mod list_keys;
+mod man;
 mod quick;
 mod routes;
 mod run;
 mod talk;
+mod version;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use exit::Exit;
 use talk::{Color, say, set_manner};
@@ -58,9 +62,18 @@ enum Verb {
     /// Read the configuration, say everything that is wrong with it, and serve nothing
     Check(check::CheckArgs),
     /// Say what would become of a request, stage by stage, and why
+    #[command(override_usage = "hotgate explain [OPTIONS] [METHOD] URL")]
     Explain(explain::ExplainArgs),
     /// List every site and path with its action and where it stands
     Routes,
+    /// List every key of the configuration: where it may stand, type, default, an example
+    ListKeys(list_keys::ListKeysArgs),
+    /// Print a script that completes hotgate's words in a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual: hotgate(1) or hotgate.toml(5)
+    Man(man::ManArgs),
+    /// Print the version; with -v what it runs on
+    Version,
     /// Serve a demonstration on http://localhost:8080, for this machine alone
     Quick {
         /// The port to serve it on
@@ -97,11 +110,14 @@ pub fn main() -> ExitCode {
         verbose,
     } = arguments.general;
     set_manner(quiet, color);
-    let _ = verbose;
     let exit = match arguments.verb {
         Verb::Run(args) => run::run(&config, &args),
         Verb::Check(args) => check::check(&config, &args, json),
         Verb::Explain(args) => explain::explain(&config, &args, json),
+        Verb::ListKeys(args) => list_keys::list_keys(&args, json),
+        Verb::Completions(args) => completions::completions(&args, Arguments::command()),
+        Verb::Man(args) => man::man(&args, Arguments::command()),
+        Verb::Version => version::version(verbose > 0, json),
         Verb::Routes => routes::routes(&config, json),
         Verb::Quick { port } => quick::quick(port),
     };

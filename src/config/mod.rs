@@ -17,6 +17,8 @@
 //! Left to others: which files are read, and what stands in the environment (`control/files`); whether a target
 //! answers (`check --deep`).
 
+pub mod catalogue;
+mod catalogue_keys;
 mod check;
 mod diagnostic;
 mod dump;
@@ -37,6 +39,7 @@ mod origins;
 mod path;
 mod place;
 mod raw;
+pub mod schema;
 mod secrets;
 mod server;
 mod settings;
@@ -46,6 +49,7 @@ mod tree;
 mod units;
 mod usefulness;
 
+pub use catalogue_keys::KEYS as CATALOGUE;
 pub use check::{parse, parse_files};
 pub use diagnostic::{Diagnostic, Severity};
 pub use expand::{Reference, Surroundings};
