@@ -9,7 +9,7 @@ use std::process::Command;
 use support::{
     App,
     app::{self, node, node_script, page},
-    hotgate::{BINARY, Folder, backend, free_port},
+    hotgate::{BINARY, free_port},
     poll_until,
 };
 
@@ -17,19 +17,11 @@ use support::{
 const HOST: &str = "app.localhost";
 
 /// The command that serves `HOST` on `port` of this machine, in front of the app on port `target`, with an access log
-/// in nginx's format on standard output. In full it is to be `hotgate quick HOST TARGET --port PORT`.
-fn hotgate(folder: &Folder, target: u16, port: u16) -> Command {
-    let file = folder.path().join("hotgate.toml");
-    let text = format!(
-        "[server]\nhttp = [\"127.0.0.1:{port}\"]\nbackend = \"{}\"\n\n\
-         [log.access]\npath = \"stdout\"\nformat = \"combined\"\n\n\
-         [sites]\n\"http://{HOST}\" = {target}\n",
-        backend()
-    );
-    std::fs::write(&file, text).expect("the configuration file is written");
+/// in nginx's format on standard output.
+fn hotgate(target: u16, port: u16) -> Command {
     let mut command = Command::new(BINARY);
-    command.arg("run").arg("-c").arg(file);
-    command.env("STATE_DIRECTORY", folder.path().join("state"));
+    command.args(["quick", HOST, &target.to_string()]);
+    command.args(["--port", &port.to_string()]);
     command
 }
 
@@ -53,8 +45,7 @@ fn a_page_its_images_and_its_websocket_arrive_in_chromium() {
     let browser = or_skip!(chromium());
     let (target, port) = (free_port(), free_port());
     let _page = or_skip!(page(target));
-    let folder = Folder::new();
-    let hotgate = App::start(hotgate(&folder, target, port)).wait_for_port(port);
+    let hotgate = App::start(hotgate(target, port)).wait_for_port(port);
 
     let mut driver = or_skip!(node_script("browser.js"));
     driver.arg(browser).arg(format!("http://{HOST}:{port}/"));

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::Exit;
 use super::files::{exit_of, read, tell_refused, unreadable};
 use super::json::{diagnostic, print_facts};
-use super::talk::print;
+use super::talk::{print, print_painted};
 use crate::config::Config;
+use crate::control::inspect::{Finding, Mark, access, names, ports, unit, upstreams, users};
 use crate::control::load::{Fault, Loaded, Refused, load};
 
 /// What `check` takes.
@@ -20,7 +21,22 @@ pub(super) struct CheckArgs {
     /// Print what is in force: every default filled in, each line with its origin
     #[arg(long)]
     dump: bool,
+    /// Also: do names resolve, can the ports be had, do the targets answer
+    #[arg(long)]
+    deep: bool,
+    /// Who has a port that is wanted: process, program, and the line that frees it
+    #[arg(long)]
+    ports: bool,
+    /// What the systemd unit does not grant, with the lines for `systemctl edit`
+    #[arg(long, value_name = "NAME|FILE", num_args = 0..=1, default_missing_value = "hotgate.service")]
+    unit: Option<String>,
+    /// As root: the service's user, who is to reach every named path [default: the unit's, else hotgate]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
 }
+
+/// The service's user where nobody says another.
+const USER: &str = "hotgate";
 
 /// Reads, tells, and answers with the exit code.
 pub(super) fn check(named: &[PathBuf], args: &CheckArgs, is_json: bool) -> Exit {
@@ -31,18 +47,87 @@ pub(super) fn check(named: &[PathBuf], args: &CheckArgs, is_json: bool) -> Exit 
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    let findings = look(args, &loaded);
+    for finding in &findings {
+        // What is as it should be is told where it was asked for, and the trial as another user is not.
+        if finding.mark != Mark::Good || finding.code != "access" || args.user.is_some() {
+            print_painted(&loaded.config.secrets.mask(&format!("{finding}\n")));
+        }
+    }
     if args.dump {
         print(&loaded.config.dump());
-    } else {
+    } else if findings.iter().all(|finding| finding.mark != Mark::Bad) {
         print(&format!("ok: {}\n", sizes(&loaded.config)));
     }
-    verdict(args, &loaded)
+    verdict(args, &loaded, &findings)
 }
 
-fn verdict(args: &CheckArgs, loaded: &Loaded) -> Exit {
-    match args.strict && !loaded.config.warnings.is_empty() {
-        true => Exit::No,
-        false => Exit::Fine,
+fn verdict(args: &CheckArgs, loaded: &Loaded, findings: &[Finding]) -> Exit {
+    let worst = findings.iter().map(|finding| finding.mark).max();
+    let has_warnings = !loaded.config.warnings.is_empty() || worst == Some(Mark::Warning);
+    match (worst, args.strict && has_warnings) {
+        (Some(Mark::Bad), _) => Exit::Failed,
+        (Some(Mark::Good | Mark::Warning) | None, true) => Exit::No,
+        (Some(Mark::Good | Mark::Warning) | None, false) => Exit::Fine,
+    }
+}
+
+/// What the machine has to say, as far as it was asked.
+fn look(args: &CheckArgs, loaded: &Loaded) -> Vec<Finding> {
+    let config = &loaded.config;
+    let files: Vec<PathBuf> = loaded
+        .files
+        .found
+        .iter()
+        .map(|found| found.path.clone())
+        .collect();
+    let mut findings = access::open_secrets(config);
+    if args.deep {
+        findings.extend(names::names(config));
+    }
+    if args.deep || args.ports {
+        findings.extend(ports::ports(config));
+    }
+    if args.deep {
+        findings.extend(upstreams::upstreams(config));
+    }
+    if let Some(name) = &args.unit {
+        findings.extend(unit::unit(name, config, &files));
+    }
+    findings.extend(as_service(args, config, &files));
+    findings
+}
+
+/// The trial of every named path as the service's user: as root alone, for nobody else may become another.
+fn as_service(args: &CheckArgs, config: &Config, files: &[PathBuf]) -> Vec<Finding> {
+    if !rustix::process::geteuid().is_root() {
+        return match &args.user {
+            Some(user) => vec![
+                Finding::new(
+                    Mark::Warning,
+                    "access",
+                    user,
+                    "only root can try as another user",
+                )
+                .mend("sudo hotgate check"),
+            ],
+            None => Vec::new(),
+        };
+    }
+    let of_unit = || {
+        let name = args.unit.as_deref().unwrap_or("hotgate.service");
+        unit::read(name).and_then(|unit| unit.user().map(str::to_owned))
+    };
+    let wanted = args.user.clone().or_else(of_unit);
+    let name = wanted.as_deref().unwrap_or(USER);
+    match users::user(name) {
+        Some(user) if user.uid == 0 => Vec::new(),
+        Some(user) => access::access_of(&user, config, files),
+        None if wanted.is_some() => vec![
+            Finding::new(Mark::Bad, "access", name, "there is no such user")
+                .mend(format!("adduser --system --group --no-create-home {name}")),
+        ],
+        None => Vec::new(),
     }
 }
 
@@ -63,16 +148,24 @@ fn check_as_json(named: &[PathBuf], args: &CheckArgs) -> Exit {
             let listeners = listeners
                 .iter()
                 .map(|listener| listener.address.to_string());
+            let findings = look(args, &loaded);
             print_facts(json!({
-                "ok": true,
+                "ok": findings.iter().all(|finding| finding.mark != Mark::Bad),
                 "files": loaded.files.found.iter().map(|found| shown(&found.path)).collect::<Vec<_>>(),
                 "sites": config.sites.len(),
                 "paths": config.sites.iter().map(|site| site.routes.len()).sum::<usize>(),
                 "listeners": listeners.collect::<Vec<_>>(),
                 "diagnostics": config.warnings.iter().map(diagnostic).collect::<Vec<_>>(),
+                "findings": findings.iter().map(|finding| json!({
+                    "mark": finding.mark.as_str(),
+                    "code": finding.code,
+                    "subject": finding.subject,
+                    "what": config.secrets.mask(&finding.what),
+                    "mend": finding.mend,
+                })).collect::<Vec<_>>(),
                 "dump": args.dump.then(|| config.dump()),
             }));
-            verdict(args, &loaded)
+            verdict(args, &loaded, &findings)
         }
         Err(refused) if refused.files.found.is_empty() => tell_refused(&refused),
         Err(refused) => {

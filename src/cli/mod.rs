@@ -74,12 +74,8 @@ enum Verb {
     Man(man::ManArgs),
     /// Print the version; with -v what it runs on
     Version,
-    /// Serve a demonstration on http://localhost:8080, for this machine alone
-    Quick {
-        /// The port to serve it on
-        #[arg(long, default_value_t = quick::DEFAULT_PORT, value_name = "PORT")]
-        port: u16,
-    },
+    /// Serve a site without a file, each check said aloud; without HOST a demonstration on http://localhost:8080
+    Quick(quick::QuickArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -119,7 +115,7 @@ pub fn main() -> ExitCode {
         Verb::Man(args) => man::man(&args, Arguments::command()),
         Verb::Version => version::version(verbose > 0, json),
         Verb::Routes => routes::routes(&config, json),
-        Verb::Quick { port } => quick::quick(port),
+        Verb::Quick(args) => quick::quick(&args),
     };
     exit.into()
 }

@@ -1,4 +1,4 @@
-//! `hotgate quick`: a demonstration without a file, on loopback alone.
+//! `hotgate quick`: a site without a file. Without arguments a demonstration, on loopback alone.
 
 use std::net::SocketAddr;
 
@@ -6,16 +6,188 @@ use super::Exit;
 use super::files::parse_and_tell;
 use super::run::run_config;
 use super::talk::say;
+use crate::config::{Config, HostPattern, Source, is_local_name, parse};
+use crate::control::inspect::{Finding, Mark, names, ports, upstreams};
+use crate::http::authority::HostName;
 
-/// The port of the demonstration.
-pub(super) const DEFAULT_PORT: u16 = 8080;
+/// The port of the demonstration, and of a site with a local name.
+const LOCAL_PORT: u16 = 8080;
+/// The port of a site with a public name.
+const PUBLIC_PORT: u16 = 80;
+
+/// What `quick` takes.
+#[derive(clap::Args)]
+pub(super) struct QuickArgs {
+    /// The site: app.localhost, example.com, :8080
+    #[arg(requires = "target")]
+    host: Option<String>,
+    /// Where its requests go: 3000, 10.0.0.5:3000, unix:/run/app.sock
+    target: Option<String>,
+    /// The port to serve it on [default: 8080 for local names, else 80]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+}
+
+/// Serves a site, or the demonstration, until a signal.
+pub(super) fn quick(args: &QuickArgs) -> Exit {
+    match (&args.host, &args.target) {
+        (Some(host), Some(target)) => site(host, target, args.port),
+        (_, _) => demonstration(args.port.unwrap_or(LOCAL_PORT)),
+    }
+}
 
 /// Serves `http://localhost:PORT` through the whole proxy path to the built-in origin.
-pub(super) fn quick(port: u16) -> Exit {
+fn demonstration(port: u16) -> Exit {
     match parse_and_tell("quick", &config(port, has_ipv6_loopback())) {
         Ok(config) => run_config(config, tell),
         Err(exit) => exit,
     }
+}
+
+/// Looks whether a site can be served, says each check aloud, and serves it.
+fn site(host: &str, target: &str, port: Option<u16>) -> Exit {
+    let text = site_text(host, target);
+    let parsed = match parse_site(&text) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let Some(site) = parsed.sites.first() else {
+        return Exit::Usage;
+    };
+    let name = match &site.host {
+        HostPattern::Exact(host) => Some(host.clone()),
+        HostPattern::Wildcard(_) | HostPattern::Any => None,
+    };
+    let is_local = name.as_ref().is_some_and(is_local_name);
+    let of_key = site.port;
+    let default = if is_local { LOCAL_PORT } else { PUBLIC_PORT };
+    let port = port.or(of_key).unwrap_or(default);
+    let config = match parse_site(&format!("{}{text}", server_text(port, is_local))) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    say_checks(name.as_ref(), is_local, &config, |finding| {
+        say(&finding.to_string())
+    })
+    .map_or_else(
+        |exit| exit,
+        |()| run_config(config, |addresses| ready(name.as_ref(), addresses)),
+    )
+}
+
+/// Each check, in the order in which a person would look; an error ends it.
+fn say_checks(
+    name: Option<&HostName>,
+    is_local: bool,
+    config: &Config,
+    tell: impl Fn(&Finding),
+) -> Result<(), Exit> {
+    match name {
+        Some(name) if !is_local && name.ip().is_none() => tell(&names::site_name(name.as_str())),
+        Some(name) if is_local => tell(&Finding::new(
+            Mark::Good,
+            "site-name",
+            name.as_str(),
+            "is a local name: it is served for this machine alone",
+        )),
+        Some(_) | None => {}
+    }
+    for finding in ports::ports(config) {
+        let is_taken_by_us = finding.mark == Mark::Good && finding.what.contains("running hotgate");
+        let finding = match is_taken_by_us {
+            true => Finding::new(Mark::Bad, finding.code, finding.subject, finding.what)
+                .mend("the service serves it: put the site into a file of /etc/hotgate/sites.d and restart it, or choose --port"),
+            false => finding,
+        };
+        tell(&finding);
+        if finding.mark == Mark::Bad {
+            let is_permission = finding.what.contains("may not listen");
+            return Err(if is_permission {
+                Exit::Permission
+            } else {
+                Exit::Failed
+            });
+        }
+    }
+    upstreams::upstreams(config).iter().for_each(&tell);
+    tell(&Finding::new(
+        Mark::Warning,
+        "certificate",
+        "certificate",
+        "this version has no HTTPS: the site is served over plain HTTP",
+    ));
+    Ok(())
+}
+
+/// Parses a text of ours; a fault is one of the arguments.
+fn parse_site(text: &str) -> Result<Config, Exit> {
+    let source = Source {
+        name: "quick",
+        text,
+    };
+    parse(&[source]).map_err(|faults| {
+        for fault in &faults {
+            let mend = match fault.mend.split_once(" = ") {
+                Some((host, target)) => format!(
+                    "\n  = try: hotgate quick {} {}",
+                    host.trim_matches('"').trim_start_matches("http://"),
+                    target.trim_matches('"')
+                ),
+                None => String::new(),
+            };
+            say(&format!("error[{}]: {}{mend}", fault.code, fault.message));
+        }
+        Exit::Usage
+    })
+}
+
+fn site_text(host: &str, target: &str) -> String {
+    let host = match host.starts_with(':') || host == "*" || host.contains("://") {
+        true => host.to_owned(),
+        false => format!("http://{host}"),
+    };
+    let target = match target.parse::<u64>() {
+        Ok(port) => port.to_string(),
+        Err(_) => quoted(target),
+    };
+    format!("[sites]\n{} = {target}\n", quoted(&host))
+}
+
+fn server_text(port: u16, is_local: bool) -> String {
+    let listeners = match (is_local, has_ipv6_loopback()) {
+        (false, _) => format!("\":{port}\""),
+        (true, true) => format!("\"127.0.0.1:{port}\", \"[::1]:{port}\""),
+        (true, false) => format!("\"127.0.0.1:{port}\""),
+    };
+    format!(
+        "[server]\nhttp = [{listeners}]\n\n[log]\nlevel = \"warn\"\n\n\
+         [log.access]\npath = \"stdout\"\nformat = \"combined\"\n\n"
+    )
+}
+
+/// A basic string of TOML, in which nothing is expanded.
+fn quoted(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .map(|c| match c {
+            '"' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("\"{}\"", escaped.replace("${", "$${"))
+}
+
+fn ready(name: Option<&HostName>, addresses: &[SocketAddr]) {
+    let port = addresses.first().map_or(LOCAL_PORT, SocketAddr::port);
+    let name = name.map_or("localhost", HostName::as_str);
+    let port = match port {
+        80 => String::new(),
+        port => format!(":{port}"),
+    };
+    say(&format!(
+        "ready: http://{name}{port}\n\nEach request leaves a line below. Ctrl-C ends it."
+    ));
 }
 
 /// The file that the demonstration does without.
@@ -38,7 +210,7 @@ fn has_ipv6_loopback() -> bool {
 }
 
 fn tell(addresses: &[SocketAddr]) {
-    let port = addresses.first().map_or(DEFAULT_PORT, SocketAddr::port);
+    let port = addresses.first().map_or(LOCAL_PORT, SocketAddr::port);
     say(&format!(
         "ready: http://localhost:{port} is served, for this machine alone, in front of a built-in origin\n\n  \
          try:  curl http://localhost:{port}/hello\n        \
@@ -52,7 +224,6 @@ fn tell(addresses: &[SocketAddr]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Source, parse};
 
     #[test]
     fn the_demonstration_is_a_valid_configuration() {

@@ -1,4 +1,4 @@
-//! What is known of a key: its type, default, bounds, levels. The keys themselves stand in [`super::catalogue_keys`].
+//! What is known of a key: its type, default, bounds, levels. The keys themselves stand in `catalogue_keys`.
 //!
 //! The one list from which `hotgate list-keys`, the manual page, the JSON Schema and the README's tables are made, and
 //! against which the reader's own lists are tested.

@@ -32,6 +32,7 @@ mod host;
 mod keys;
 mod layers;
 mod listen;
+mod local_name;
 mod log;
 mod model;
 mod networks;
@@ -54,6 +55,7 @@ pub use check::{parse, parse_files};
 pub use diagnostic::{Diagnostic, Severity};
 pub use expand::{Reference, Surroundings};
 pub use listen::Listener;
+pub use local_name::is_local_name;
 pub use model::{
     AccessLog, Action, Backend, Config, EndpointAddress, HostHeader, HostPattern, Level, Limits,
     ListenAddress, Log, LogFormat, LogTarget, Pin, Redact, Route, Server, Settings, Site,

@@ -137,6 +137,7 @@ impl Files {
         }
         paths.sort();
         self.ignored.sort();
+        self.ignored.dedup();
         Ok(paths)
     }
 }

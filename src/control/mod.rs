@@ -5,6 +5,7 @@
 //! to helper threads.
 
 pub mod files;
+pub mod inspect;
 pub mod last_good;
 pub mod limits;
 pub mod live;

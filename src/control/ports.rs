@@ -75,7 +75,7 @@ pub fn bind_for(wanted: ListenAddress, workers: usize) -> Result<Bound, BindErro
     };
     result.map_err(|error| {
         let in_use = error.kind() == io::ErrorKind::AddrInUse;
-        let holder = in_use.then(|| holder_of(wanted.port())).flatten();
+        let holder = in_use.then(|| holder_of(&wanted)).flatten();
         BindError {
             wanted,
             error,
@@ -112,6 +112,15 @@ pub struct Holder {
     pub pid: u32,
     /// Its name, as the kernel keeps it.
     pub name: String,
+    /// The systemd unit that it belongs to.
+    pub unit: Option<String>,
+}
+
+impl Holder {
+    /// Is it a hotgate that serves?
+    pub fn is_hotgate(&self) -> bool {
+        self.name == "hotgate" || self.unit.as_deref() == Some("hotgate.service")
+    }
 }
 
 impl fmt::Display for Holder {
@@ -121,12 +130,12 @@ impl fmt::Display for Holder {
 }
 
 /// Who listens on this TCP port, as far as we may know: other users' processes are hidden from plain users.
-pub fn holder_of(port: u16) -> Option<Holder> {
+pub fn holder_of(wanted: &ListenAddress) -> Option<Holder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let inodes: Vec<String> = tables
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listening_inodes(&table, port))
+        .flat_map(|table| listening_inodes(&table, wanted))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
@@ -146,23 +155,70 @@ pub fn holder_of(port: u16) -> Option<Holder> {
                 .trim()
                 .to_owned()
         };
-        holds.then(|| Holder { pid, name: name() })
+        holds.then(|| Holder {
+            pid,
+            name: name(),
+            unit: fs::read_to_string(format!("/proc/{pid}/cgroup"))
+                .ok()
+                .and_then(|groups| unit_of(&groups)),
+        })
     })
 }
 
-/// The inodes of sockets that listen on the port, from a table like /proc/net/tcp.
-fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
+/// The service in a file like /proc/PID/cgroup: `0::/system.slice/nginx.service`.
+fn unit_of(groups: &str) -> Option<String> {
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let unit = path.rsplit('/').find(|part| part.ends_with(".service"))?;
+    // A user's own manager is no unit that could be stopped for this.
+    (!unit.starts_with("user@")).then(|| unit.to_owned())
+}
+
+/// The inodes of sockets that listen where `wanted` would, from a table like /proc/net/tcp.
+fn listening_inodes(table: &str, wanted: &ListenAddress) -> Vec<u64> {
     const LISTEN: &str = "0A";
-    let suffix = format!(":{port:04X}");
     let inode_of = |line: &str| {
         let mut columns = line.split_whitespace();
         let (local, state) = (columns.nth(1)?, columns.nth(1)?);
         let inode = columns.nth(5)?;
-        (local.ends_with(&suffix) && state == LISTEN)
+        let local = local_address(local)?;
+        let is_in_the_way = match wanted {
+            ListenAddress::Any { port } => local.port() == *port,
+            ListenAddress::Address(address) => {
+                let (ours, theirs) = (address.ip().to_canonical(), local.ip().to_canonical());
+                local.port() == address.port()
+                    && (ours == theirs || ours.is_unspecified() || theirs.is_unspecified())
+            }
+        };
+        (is_in_the_way && state == LISTEN)
             .then(|| inode.parse().ok())
             .flatten()
     };
     table.lines().skip(1).filter_map(inode_of).collect()
+}
+
+/// `0100007F:1F90` is 127.0.0.1:8080: words of 32 bits in the machine's order, the port in its own.
+fn local_address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| {
+        Some(
+            u32::from_str_radix(ip.get(at..at + 8)?, 16)
+                .ok()?
+                .to_ne_bytes(),
+        )
+    };
+    let ip = match ip.len() {
+        8 => IpAddr::from(word(0)?),
+        32 => {
+            let mut octets = [0u8; 16];
+            for (index, four) in octets.chunks_mut(4).enumerate() {
+                four.copy_from_slice(&word(index * 8)?);
+            }
+            IpAddr::from(octets)
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]
@@ -178,9 +234,43 @@ mod tests {
 
     #[test]
     fn only_listening_sockets_of_the_port_count() {
-        assert_eq!(listening_inodes(TABLE, 8080), [4242]);
-        assert_eq!(listening_inodes(TABLE, 80), [4444]);
-        assert_eq!(listening_inodes(TABLE, 81), [0u64; 0]);
+        #[track_caller]
+        fn check(wanted: &str, inodes: &[u64]) {
+            let wanted = match wanted.strip_prefix(':') {
+                Some(port) => ListenAddress::Any {
+                    port: port.parse().expect("a port"),
+                },
+                None => ListenAddress::Address(wanted.parse().expect("an address")),
+            };
+            assert_eq!(listening_inodes(TABLE, &wanted), inodes, "{wanted}");
+        }
+        check(":8080", &[4242]);
+        check("127.0.0.1:8080", &[4242]);
+        check("0.0.0.0:8080", &[4242]);
+        check("[::]:8080", &[4242]);
+        check("192.0.2.1:8080", &[]);
+        check(":80", &[4444]);
+        check("192.0.2.1:80", &[4444]);
+        check(":81", &[]);
+    }
+
+    #[test]
+    fn units_of_control_groups() {
+        for (groups, unit) in [
+            ("0::/system.slice/nginx.service\n", Some("nginx.service")),
+            (
+                "0::/system.slice/docker.service/x\n",
+                Some("docker.service"),
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n",
+                None,
+            ),
+            ("0::/init.scope\n", None),
+            ("1:name=systemd:/system.slice/a.service\n", None),
+        ] {
+            assert_eq!(unit_of(groups).as_deref(), unit, "{groups}");
+        }
     }
 
     #[test]

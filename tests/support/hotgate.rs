@@ -163,9 +163,40 @@ impl Hotgate {
         Hotgate::command(command, folder)
     }
 
+    /// Starts `hotgate quick …`, which does not list its listeners, on this loopback port.
+    #[track_caller]
+    pub fn quick(command: Command, port: u16) -> Hotgate {
+        let mut hotgate = Hotgate::serving(command, Folder::new());
+        hotgate.listeners = vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        hotgate
+    }
+
     /// Starts a command that serves, and waits until it does. Its state is kept in `folder`, unless it says otherwise.
     #[track_caller]
-    pub fn command(mut command: Command, folder: Folder) -> Hotgate {
+    pub fn command(command: Command, folder: Folder) -> Hotgate {
+        let mut hotgate = Hotgate::serving(command, folder);
+        hotgate.listeners = hotgate
+            .stderr()
+            .lines()
+            .filter_map(|line| {
+                line.split_once("listening on ")?
+                    .1
+                    .split_ascii_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        assert!(
+            !hotgate.listeners.is_empty(),
+            "no `listening on` line:\n{}",
+            hotgate.stderr()
+        );
+        hotgate
+    }
+
+    #[track_caller]
+    fn serving(mut command: Command, folder: Folder) -> Hotgate {
         if !command
             .get_envs()
             .any(|(name, _)| name == "STATE_DIRECTORY")
@@ -196,7 +227,7 @@ impl Hotgate {
                 talk.changed.notify_all();
             }
         });
-        let mut hotgate = Hotgate {
+        let hotgate = Hotgate {
             child,
             listeners: Vec::new(),
             talk,
@@ -204,23 +235,6 @@ impl Hotgate {
             folder,
         };
         hotgate.wait_for("`ready`", |line| line.starts_with("ready"));
-        hotgate.listeners = hotgate
-            .stderr()
-            .lines()
-            .filter_map(|line| {
-                line.split_once("listening on ")?
-                    .1
-                    .split_ascii_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
-            .collect();
-        assert!(
-            !hotgate.listeners.is_empty(),
-            "no `listening on` line:\n{}",
-            hotgate.stderr()
-        );
         hotgate
     }
 

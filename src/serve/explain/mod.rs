@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use request::{Query, QueryError};
-pub use stages::explain;
+pub use stages::{explain, upstreams_of};
 
 use crate::config::Place;
 use crate::policy::Reason;
@@ -94,7 +94,7 @@ pub struct Upstream {
 pub enum Target {
     /// A socket in the file system.
     Unix(std::path::PathBuf),
-    /// A host and a port; a bare port is 127.0.0.1, then [::1].
+    /// A host and a port; a bare port is 127.0.0.1, then `[::1]`.
     Tcp(Vec<IpAddr>, u16),
     /// A name that is looked up at run time, and a port.
     Name(String, u16),

@@ -438,6 +438,11 @@ fn framing_why(framing: Framing) -> &'static str {
     }
 }
 
+/// Every target of a configuration, once.
+pub fn upstreams_of(config: &Config) -> Vec<Upstream> {
+    plan(config).endpoints.iter().map(upstream).collect()
+}
+
 fn upstream(key: &EndpointKey) -> Upstream {
     let target = match key {
         EndpointKey::Whoami => Target::BuiltIn,
