@@ -352,6 +352,25 @@ fn copies_that_do_not_go_with_the_others_do_not_stop_the_start() {
     assert_eq!(ask(&hotgate, "b.test").1, "b");
 }
 
+/// Well written but unusable now: no fault of the file, and nobody else's trouble.
+#[test]
+fn a_site_whose_target_does_not_resolve_is_alone_in_its_trouble() {
+    let a = origin("a");
+    let files = Files::new(&format!(
+        "[sites]\n\"http://a.test\" = {}\n\"http://b.test\" = \"no-such-name.invalid:80\"\n",
+        a.port()
+    ));
+    let hotgate = files.start();
+    assert_eq!(ask(&hotgate, "a.test"), (200, "a".to_owned()));
+    assert_eq!(ask(&hotgate, "b.test").0, 503);
+    hotgate.wait_for_line("no-such-name.invalid:80 does not resolve");
+    let (code, out, _) = files.run("check", &["--deep"]);
+    assert!(
+        out.contains("quarantined, until it does 503 is the answer of http://b.test"),
+        "{code} {out}"
+    );
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let missing = Path::new("/nonexistent/hotgate.toml");

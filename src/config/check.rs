@@ -13,6 +13,7 @@ use toml::de::{DeTable, Error as TomlError};
 use super::diagnostic::{Diagnostic, Fault, Faults};
 use super::duplicates::Definitions;
 use super::expand::{Expander, Surroundings};
+use super::generated::Generated;
 use super::grow::grow;
 use super::host::HostKey;
 use super::keys::{Level, refuse};
@@ -21,7 +22,7 @@ use super::place::{File, FileKind, Source};
 use super::raw::entries;
 use super::settings::{Given, Scope};
 use super::tree::Member;
-use super::{generated, layers, log, server, settings, site, usefulness};
+use super::{layers, log, server, settings, site, usefulness};
 
 /// Reads texts that stand beside each other, as one layer and without an environment: see [`parse_files`].
 ///
@@ -95,6 +96,7 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
     if !faults.has_errors() {
         usefulness::warn(&merged, &config, &mut faults);
     }
+    let mut discovered = Generated::beside(&config, &given, surroundings);
     for (index, (file, (table, errors))) in files.iter().zip(&parsed).enumerate() {
         if file.kind == FileKind::Generated {
             let base = faults.base(index);
@@ -107,7 +109,7 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
             }
             let mut literal = Expander::literal();
             let tree = grow(table.get_ref(), base, &mut literal, &mut faults);
-            generated::add(&tree, &mut config, &given, surroundings, &mut faults);
+            discovered.add(&tree, &mut config, &mut faults);
         }
     }
     plain_sites(&config, &keys, &mut faults);

@@ -22,40 +22,51 @@ const SETTINGS: [&str; 8] = [
     "to", "host", "upgrade", "allow", "log", "strip", "timeouts", "limits",
 ];
 
-/// Reads the sites of one generated file into `config`.
-pub(super) fn add(
-    tree: &[Member],
-    config: &mut Config,
-    defaults: &Given,
-    surroundings: &Surroundings,
-    faults: &mut Faults,
-) {
-    let mut owners: HashMap<HostPattern, Place> = config
-        .sites
-        .iter()
-        .map(|site| (site.host.clone(), site.place.clone()))
-        .collect();
-    let listeners: Vec<ListenAddress> = config
-        .listeners()
-        .into_iter()
-        .map(|listener| listener.address)
-        .collect();
-    let is_ours = |address: &EndpointAddress| is_ours(address, &listeners, surroundings);
-    for entry in entries(tree) {
-        if entry.name != "sites" {
-            let message = format!("`{}` of a generated file is left out", entry.name);
-            let fault = Fault::new("generated", entry.key.clone(), message);
-            faults.warning(fault.label("generated files hold sites alone"));
-            continue;
+/// The trees of all generated files are read with one of these, in order.
+pub(super) struct Generated<'a> {
+    defaults: &'a Given,
+    surroundings: &'a Surroundings<'a>,
+    owners: HashMap<HostPattern, Place>,
+    listeners: Vec<ListenAddress>,
+}
+
+impl<'a> Generated<'a> {
+    /// Beside these hand-written sites, whose settings begin with `defaults`.
+    pub(super) fn beside(
+        config: &Config,
+        defaults: &'a Given,
+        surroundings: &'a Surroundings<'a>,
+    ) -> Generated<'a> {
+        let owner = |site: &Site| (site.host.clone(), site.place.clone());
+        let listeners = config.listeners().into_iter();
+        Generated {
+            defaults,
+            surroundings,
+            owners: config.sites.iter().map(owner).collect(),
+            listeners: listeners.map(|listener| listener.address).collect(),
         }
-        for entry in entries(entry.value.as_table().unwrap_or_default()) {
-            let judged = judge(&entry, defaults, &owners, &is_ours, faults);
-            match judged {
-                Ok(site) => {
-                    owners.insert(site.host.clone(), site.place.clone());
-                    config.sites.push(site);
+    }
+
+    /// Reads the sites of one generated file into `config`.
+    pub(super) fn add(&mut self, tree: &[Member], config: &mut Config, faults: &mut Faults) {
+        for entry in entries(tree) {
+            if entry.name != "sites" {
+                let message = format!("`{}` of a generated file is left out", entry.name);
+                let fault = Fault::new("generated", entry.key.clone(), message);
+                faults.warning(fault.label("generated files hold sites alone"));
+                continue;
+            }
+            for entry in entries(entry.value.as_table().unwrap_or_default()) {
+                let is_ours = |address: &EndpointAddress| {
+                    is_ours(address, &self.listeners, self.surroundings)
+                };
+                match judge(&entry, self.defaults, &self.owners, &is_ours, faults) {
+                    Ok(site) => {
+                        self.owners.insert(site.host.clone(), site.place.clone());
+                        config.sites.push(site);
+                    }
+                    Err(why) => left_out(&entry, &why, faults),
                 }
-                Err(why) => left_out(&entry, &why, faults),
             }
         }
     }

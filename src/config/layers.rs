@@ -4,6 +4,9 @@
 //! layer (the next `-c`) overrides an earlier one key by key: tables are merged, all else is replaced. Sites and paths
 //! are told apart by their normal form, not by their spelling, and a site keeps one action.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use super::diagnostic::{Fault, Faults};
 use super::duplicates;
 use super::host;
@@ -104,27 +107,21 @@ fn replace_or_merge(below: &mut Member, above: Member) {
 
 /// Merges members that are the same by `form`. One that two of the layer's own have in common is merged once: the
 /// other stands beside it, and is found to be set twice.
-fn overlay_by<F: PartialEq>(
+fn overlay_by<F: Eq + Hash>(
     base: &mut Vec<Member>,
     layer: Vec<Member>,
     form: impl Fn(&str) -> Option<F>,
     merge: impl Fn(&mut Member, Member),
 ) {
-    let mut below: Vec<(Option<F>, usize)> = base
-        .iter()
-        .enumerate()
-        .map(|(index, member)| (form(&member.name), index))
-        .collect();
+    let mut below: HashMap<F, usize> = HashMap::new();
+    for (index, member) in base.iter().enumerate() {
+        if let Some(form) = form(&member.name) {
+            below.entry(form).or_insert(index);
+        }
+    }
     for member in layer {
-        let wanted = form(&member.name);
-        let found = below
-            .iter()
-            .position(|(form, _)| wanted.is_some() && *form == wanted);
-        match found {
-            Some(found) => {
-                let (_, index) = below.swap_remove(found);
-                merge(&mut base[index], member);
-            }
+        match form(&member.name).and_then(|form| below.remove(&form)) {
+            Some(index) => merge(&mut base[index], member),
             None => base.push(member),
         }
     }

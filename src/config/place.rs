@@ -36,7 +36,7 @@ pub enum FileKind {
 }
 
 /// A place in a source.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The source's name.
     pub source: Arc<str>,

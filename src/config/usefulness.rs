@@ -1,5 +1,7 @@
 //! What is legal but does nothing, or more than was meant: warnings, never errors.
 
+use std::collections::HashMap;
+
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, Faults};
@@ -14,11 +16,19 @@ use crate::policy::route::PathPattern;
 
 /// Looks at the merged tree and at what was read from it. Only called when there is no error.
 pub(super) fn warn(tree: &[Member], config: &Config, faults: &mut Faults) {
+    let read: HashMap<&Place, &Site> = config
+        .sites
+        .iter()
+        .map(|site| (&site.place, site))
+        .collect();
     for entry in entries(tree) {
         match entry.name {
             "sites" => {
                 for site in entries(entry.value.as_table().unwrap_or_default()) {
-                    of_site(&site, config, faults);
+                    let place = faults.place(site.key.start);
+                    if let Some(read) = read.get(&place) {
+                        of_site(&site, read, faults);
+                    }
                 }
             }
             "server" => everybody_trusted(&entry, config, faults),
@@ -42,11 +52,7 @@ fn everybody_trusted(server: &Entry, config: &Config, faults: &mut Faults) {
     }
 }
 
-fn of_site(site: &Entry, config: &Config, faults: &mut Faults) {
-    let place = faults.place(site.key.start);
-    let Some(read) = config.sites.iter().find(|known| known.place == place) else {
-        return;
-    };
+fn of_site(site: &Entry, read: &Site, faults: &mut Faults) {
     let members = entries(site.value.as_table().unwrap_or_default());
     of_settings(site, faults);
     let paths = members.iter().find(|member| member.name == "paths");
