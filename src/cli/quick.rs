@@ -6,7 +6,7 @@ use super::Exit;
 use super::files::parse_and_tell;
 use super::run::run_config;
 use super::talk::say;
-use crate::config::{Config, HostPattern, Source, is_local_name, parse};
+use crate::config::{Config, HostPattern, Source, is_local_name, parse, quoted};
 use crate::control::inspect::{Finding, Mark, names, ports, upstreams};
 use crate::http::authority::HostName;
 
@@ -163,19 +163,6 @@ fn server_text(port: u16, is_local: bool) -> String {
         "[server]\nhttp = [{listeners}]\n\n[log]\nlevel = \"warn\"\n\n\
          [log.access]\npath = \"stdout\"\nformat = \"combined\"\n\n"
     )
-}
-
-/// A basic string of TOML, in which nothing is expanded.
-fn quoted(text: &str) -> String {
-    let escaped: String = text
-        .chars()
-        .map(|c| match c {
-            '"' | '\\' => format!("\\{c}"),
-            c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
-            c => c.to_string(),
-        })
-        .collect();
-    format!("\"{}\"", escaped.replace("${", "$${"))
 }
 
 fn ready(name: Option<&HostName>, addresses: &[SocketAddr]) {

@@ -322,7 +322,7 @@ fn level(level: Level) -> &'static str {
 }
 
 /// A basic string of TOML. `${` is escaped, so that it is not expanded again.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
