@@ -52,6 +52,13 @@ fuzz_target!(|text: &str| {
         Ok(config) => config,
         Err(errors) => {
             assert!(!errors.is_empty());
+            let order = |error: &Diagnostic| {
+                let file = files
+                    .iter()
+                    .position(|file| file.source.name == &*error.place.source);
+                (file, error.place.line, error.place.column)
+            };
+            assert!(errors.is_sorted_by_key(order));
             errors
                 .iter()
                 .for_each(|error| check_message(error, &files, knows_secret));

@@ -22,7 +22,7 @@ use super::place::{File, FileKind, Source};
 use super::raw::entries;
 use super::settings::{Given, Scope};
 use super::tree::Member;
-use super::{layers, log, server, settings, site, usefulness};
+use super::{layers, log, other_language, server, settings, site, traps, usefulness};
 
 /// Reads texts that stand beside each other, as one layer and without an environment: see [`parse_files`].
 ///
@@ -174,7 +174,10 @@ impl Reading {
         let mut defaults = None;
         for entry in entries(tree) {
             match entry.name {
-                "server" => server::server(&entry, &mut self.config.server, faults),
+                // As a list it is nginx's.
+                "server" if !entry.value.is_list() => {
+                    server::server(&entry, &mut self.config.server, faults)
+                }
                 "timeouts" => settings::timeouts(&entry, Scope::Global, &mut self.given, faults),
                 "limits" => settings::limits(&entry, Scope::Global, &mut self.given, faults),
                 "log" => log::log(&entry, &mut self.config.log, faults),
@@ -290,6 +293,9 @@ fn plain_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
     faults.warning(fault.replace(key.clone(), meant));
 }
 
+/// Faults of form that are looked into, of one source: each looks back for its table.
+const MALFORMED_MAX: usize = 1000;
+
 /// What the `toml` crate found: the faults of form, then the keys that are set twice.
 fn syntax(errors: &[TomlError], source: usize, text: &str, faults: &mut Faults) {
     let base = faults.base(source);
@@ -299,10 +305,18 @@ fn syntax(errors: &[TomlError], source: usize, text: &str, faults: &mut Faults) 
         let span = error.span().unwrap_or(text.len()..text.len());
         match error.message() {
             "duplicate key" => repeated.push(span),
+            message if message.starts_with("cannot extend value") => repeated.push(span),
             message => malformed.push((span, message)),
         }
     }
     malformed.sort_by_key(|(span, _)| span.start);
+    if !malformed.is_empty()
+        && let Some(fault) = other_language::recognise(text)
+    {
+        faults.forget_after(source, 0);
+        faults.error(fault.shifted(base));
+        return;
+    }
     if let Some((first, _)) = malformed.first() {
         let before = &text[..text.floor_char_boundary(first.start)];
         let line = before.rfind('\n').map_or(0, |at| at + 1);
@@ -313,45 +327,27 @@ fn syntax(errors: &[TomlError], source: usize, text: &str, faults: &mut Faults) 
         repeated.retain(|span| span.start < first.start);
     }
     let mut last_line = None;
-    for (span, message) in malformed {
+    for (span, message) in malformed.into_iter().take(MALFORMED_MAX) {
         // One fault a line: the first is the cause of the others.
         let line = faults.place(base + span.start).line;
         if last_line.replace(line) == Some(line) {
             continue;
         }
         let is_open_list = message.starts_with("missing comma between array elements");
-        faults.error(malformation(span, message, text).shifted(base));
+        faults.error(traps::fault(span, message, text).shifted(base));
         if is_open_list {
             // All the rest of the text is taken for elements.
             break;
         }
     }
     if !repeated.is_empty() {
-        repetitions(&repeated, &Definitions::of(text), base, faults);
+        repetitions(&repeated, text, base, faults);
     }
-}
-
-/// A fault of form, in our words where the `toml` crate's leave the reader alone.
-fn malformation(span: Range<usize>, message: &str, text: &str) -> Fault {
-    let found = text.get(span.clone()).unwrap_or("");
-    if message.starts_with("missing comma between array elements") {
-        return Fault::new("syntax", span, "the list is not closed before this")
-            .label("a `,` or a `]` is missing");
-    }
-    if message.starts_with("string values must be quoted") && !found.contains(['"', '\n']) {
-        let fault = Fault::new("syntax", span.clone(), "text stands in quotes");
-        return fault.replace(span, format!("\"{}\"", found.trim_end()));
-    }
-    Fault::new("syntax", span, message)
 }
 
 /// Keys that are set again at these places.
-fn repetitions(
-    again: &[Range<usize>],
-    definitions: &Definitions,
-    base: usize,
-    faults: &mut Faults,
-) {
+fn repetitions(again: &[Range<usize>], text: &str, base: usize, faults: &mut Faults) {
+    let definitions = Definitions::of(text);
     let mut reported: Vec<&[String]> = Vec::new();
     for span in again {
         let (path, first) = definitions.earlier(span).unwrap_or((&[], None));
@@ -361,6 +357,16 @@ fn repetitions(
             continue;
         }
         reported.push(path);
+        if let Some((fault, first)) = traps::grown_line(span, text) {
+            faults.forget_at(base + span.start);
+            let line = faults.place(base + first);
+            faults.error(
+                fault
+                    .shifted(base)
+                    .label(format!("to grow, the line at {line} becomes a table")),
+            );
+            continue;
+        }
         let (code, message) = match path {
             [sites, host] if sites == "sites" => {
                 ("duplicate-host", format!("the host `{host}` is set twice"))
@@ -369,11 +375,19 @@ fn repetitions(
                 "duplicate-path",
                 format!("the path `{path}` of `{host}` is set twice"),
             ),
+            [table] if text[..span.start].ends_with('[') => (
+                "duplicate-key",
+                format!("the table `[{table}]` is there twice"),
+            ),
             [] => ("duplicate-key", "the key is set twice".to_owned()),
             [.., key] => ("duplicate-key", format!("`{key}` is set twice")),
         };
+        let is_table = message.starts_with("the table");
         let fault = Fault::new(code, span.clone(), message).shifted(base);
-        let label = first.map(|first| format!("first set at {}", faults.place(base + first.start)));
+        let label = first.map(|first| match (faults.place(base + first.start), is_table) {
+            (place, true) => format!("the first is at {place}; these lines belong there"),
+            (place, false) => format!("first set at {place}"),
+        });
         faults.error(fault.label(label.unwrap_or_default()));
     }
 }

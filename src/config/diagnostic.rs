@@ -327,6 +327,16 @@ impl<'s> Faults<'s> {
             .retain(|found| found.source != source || found.offset < offset);
     }
 
+    /// Drops what was said of this offset: something better is.
+    pub(super) fn forget_at(&mut self, offset: usize) {
+        let sources = &mut self.sources;
+        self.found.retain(|found| {
+            let is_kept = found.offset != offset;
+            sources[found.source].faults -= usize::from(!is_kept);
+            is_kept
+        });
+    }
+
     /// Errors and warnings apart, each in file order.
     pub(super) fn into_errors_and_warnings(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         self.found.sort_by_key(|found| found.offset);

@@ -68,7 +68,11 @@ mod tests {
         check("abc", "abc", 0);
         check("abc", "abd", 1);
         check("abc", "acb", 1);
+        check("abcd", "badc", 2);
+        check("ca", "abc", 3);
         check("kitten", "sitting", 3);
+        check("timeouts", "timeotus", 1);
+        check("header", "haeder", 1);
         check("ü", "u", 1);
     }
 
@@ -93,6 +97,11 @@ mod tests {
         check("header_timeout", Some("header"));
         check("kee", None);
         check("token", None);
+        // At the bound and past it: two of six letters may differ, not three; one of two, not both.
+        check("haedre", Some("header"));
+        check("hxxxer", None);
+        check("tp", Some("to"));
+        check("xy", None);
         check("colour", None);
         check("", None);
         check(&"header".repeat(10), None);

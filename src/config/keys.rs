@@ -5,8 +5,10 @@
 
 use super::diagnostic::{Fault, Faults};
 use super::edit;
-use super::foreign;
+use super::foreign::{self, Where};
 use super::raw::Entry;
+use super::stray_names;
+use super::tree::Value;
 
 /// The kinds of table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +165,22 @@ impl Level {
         }
     }
 
+    fn place(self) -> Where {
+        match self {
+            Level::Top | Level::Access => Where::Top,
+            Level::Server => Where::Server,
+            Level::Timeouts => Where::Timeouts,
+            Level::Limits => Where::Limits,
+            Level::Log => Where::Log,
+            Level::Defaults | Level::Site | Level::Path => Where::Site,
+        }
+    }
+
+    /// Whether a key belongs here, in this version or a later one.
+    pub(super) fn has(self, key: &str) -> bool {
+        self.keys().contains(&key) || of(&LATER, self).contains(&key)
+    }
+
     /// The keys that this version reads here.
     pub(super) fn keys(self) -> &'static [&'static str] {
         of(&KEYS, self)
@@ -182,17 +200,17 @@ pub(super) fn refuse(entry: &Entry, level: Level, faults: &mut Faults) {
     if of(&LATER, level).contains(&name) {
         let message = format!("`{name}` is not supported in this version");
         faults.error(Fault::new("not-supported", entry.key.clone(), message));
+        if level == Level::Top && name == "users" {
+            stray_names::unquoted_users(entry, faults);
+        }
         return;
     }
-    if let Some(fault) = foreign::fault(entry) {
+    let is_host = level == Level::Top && stray_names::begins_host(entry, faults);
+    if !is_host && let Some(fault) = foreign::fault(entry, level.place()) {
         faults.error(fault);
         return;
     }
-    let is_host = name.contains(['.', ':', '*']);
-    if is_host && matches!(level, Level::Top | Level::Site | Level::Path) {
-        let message = format!("`{name}` does not belong in {}", level.name());
-        let fault = Fault::new("misplaced-key", entry.key.clone(), message);
-        faults.error(fault.label("a host stands in `[sites]`, above every `[sites.\"…\"]`"));
+    if stray_names::is_stray_host(entry, level.name(), level.keys(), faults) {
         return;
     }
     let is_path = name.starts_with(['/', '=']);
@@ -207,10 +225,23 @@ pub(super) fn refuse(entry: &Entry, level: Level, faults: &mut Faults) {
         );
         return;
     }
+    if let Some((table, _)) = name.split_once('.').filter(|(table, _)| level.has(table)) {
+        let message = format!("`{name}` in quotes is one key; `{table}` is a table");
+        let fault = Fault::new("unknown-key", entry.key.clone(), message);
+        faults.error(
+            fault
+                .label("without quotes the dot parts them")
+                .replace(entry.key.clone(), name),
+        );
+        return;
+    }
+    let is_table = matches!(entry.value, Value::Table(_));
     let mut elsewhere = KEYS
         .iter()
         .chain(&LATER)
-        .filter(|(_, keys)| keys.contains(&name));
+        .filter(|(_, keys)| keys.contains(&name))
+        // `[sites."h".path]` is no `path` of a log.
+        .filter(|_| !is_table || edit::nearest(name, level.keys().iter().copied()).is_none());
     if let Some((home, _)) = elsewhere.next() {
         let message = format!("`{name}` does not belong in {}", level.name());
         let fault = Fault::new("misplaced-key", entry.key.clone(), message);

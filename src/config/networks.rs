@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::diagnostic::{Fault, Faults};
+use super::edit;
 use super::raw::Entry;
 
 /// Networks in one list. Each request may be compared with each of them.
@@ -59,9 +60,7 @@ pub(super) fn networks(entry: &Entry, expected: &str, faults: &mut Faults) -> Op
                 is_faulty = true;
                 let fault = Fault::new(error.code, item.span.clone(), error.message);
                 faults.error(match error.mend {
-                    Some(network) => {
-                        fault.replace(item.span.clone(), format!("{:?}", network.to_string()))
-                    }
+                    Some(meant) => fault.replace(item.span.clone(), format!("{meant:?}")),
                     None => fault,
                 });
             }
@@ -77,7 +76,7 @@ pub(super) fn networks(entry: &Entry, expected: &str, faults: &mut Faults) -> Op
 struct NetworkError {
     code: &'static str,
     message: String,
-    mend: Option<IpNet>,
+    mend: Option<String>,
 }
 
 fn network(text: &str) -> Result<Vec<IpNet>, NetworkError> {
@@ -101,18 +100,17 @@ fn network(text: &str) -> Result<Vec<IpNet>, NetworkError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(vec![plain(IpNet::from(address))]);
     }
-    let network: IpNet = text.parse().map_err(|_| {
-        error(
-            "bad-network",
-            format!("{text:?} is neither a network nor an address"),
-        )
+    let network: IpNet = text.parse().map_err(|_| NetworkError {
+        code: "bad-network",
+        message: format!("{text:?} is neither a network nor an address"),
+        mend: edit::nearest(text, ["private"].into_iter()).map(str::to_owned),
     })?;
     if network != network.trunc() {
         let message = format!("{text:?} has bits after its prefix");
         return Err(NetworkError {
             code: "bad-network",
             message,
-            mend: Some(network.trunc()),
+            mend: Some(network.trunc().to_string()),
         });
     }
     Ok(vec![plain(network)])
@@ -141,7 +139,7 @@ mod tests {
         #[track_caller]
         fn check(text: &str, expected: Result<&str, Option<&str>>) {
             let found = network(text).map(|networks| networks[0].to_string());
-            let found = found.map_err(|error| error.mend.map(|network| network.to_string()));
+            let found = found.map_err(|error| error.mend);
             let found = found.as_ref().map(String::as_str).map_err(Option::as_deref);
             assert_eq!(found, expected, "{text}");
         }
@@ -160,6 +158,7 @@ mod tests {
         check("localhost", Err(None));
         check("", Err(None));
         check("any", Err(None));
+        check("pirvate", Err(Some("private")));
         check("cloudflare", Err(None));
     }
 

@@ -201,9 +201,30 @@ impl<'t> Entry<'t> {
         let value: &'t Value = self.value;
         let table = value.as_table();
         if table.is_none() {
-            faults.error(self.wrong_type(expected));
+            let fault = self.wrong_type(expected);
+            faults.error(self.single_header(fault, faults));
         }
         table.map(entries)
+    }
+
+    /// Whether the entry is a list because of its header, `[[…]]`.
+    pub(super) fn has_double_header(&self, faults: &Faults) -> bool {
+        // A list in a list comes after its key, and an element of a list is its own key.
+        let is_before_key = self.span.start < self.key.start;
+        let header = faults.text(&self.span).filter(|_| is_before_key);
+        self.value.is_list() && header.is_some_and(|header| header.starts_with("[["))
+    }
+
+    /// The fault with the mend for `[[…]]`, where that is the cause.
+    pub(super) fn single_header(&self, fault: Fault, faults: &Faults) -> Fault {
+        let header = faults
+            .text(&self.span)
+            .filter(|_| self.has_double_header(faults));
+        let Some(header) = header else { return fault };
+        let single = header.replace("[[", "[").replace("]]", "]");
+        fault
+            .label("double brackets make a list")
+            .replace(self.span.clone(), single)
     }
 
     /// A number that came out of a `${…}`: it may stand where a number may.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::diagnostic::{Fault, Faults};
+use super::edit;
 use super::keys::{Level, refuse};
 use super::model::{Backend, ListenAddress, Pin, Server, UnknownHost};
 use super::networks;
@@ -64,13 +65,31 @@ fn count_or_auto(entry: &Entry, most: u64, faults: &mut Faults) -> Option<Option
     if entry.value.as_str() == Some("auto") {
         return Some(None);
     }
+    if misspelt_auto(entry, "a number or \"auto\"", faults) {
+        return None;
+    }
     let count = entry.integer(1..=most, "a number or \"auto\"", faults)?;
     usize::try_from(count).ok().map(Some)
+}
+
+/// Reports a word that is nearly "auto".
+fn misspelt_auto(entry: &Entry, expected: &str, faults: &mut Faults) -> bool {
+    let meant = entry
+        .value
+        .as_str()
+        .and_then(|text| edit::nearest(text, ["auto"].into_iter()));
+    if meant.is_some() {
+        faults.error(entry.bad_value(expected, ["auto"].into_iter()));
+    }
+    meant.is_some()
 }
 
 fn pin(entry: &Entry, faults: &mut Faults) -> Option<Pin> {
     if entry.value.as_str() == Some("auto") {
         return Some(Pin::Auto);
+    }
+    if misspelt_auto(entry, "`true`, `false` or \"auto\"", faults) {
+        return None;
     }
     let is_on = entry.boolean("`true`, `false` or \"auto\"", faults);
     is_on.map(|on| if on { Pin::On } else { Pin::Off })

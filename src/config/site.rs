@@ -6,13 +6,14 @@ use std::ops::Range;
 use crate::policy::route::PathPattern;
 
 use super::diagnostic::{Fault, Faults};
-use super::foreign;
+use super::foreign::{self, Where};
 use super::host::{self, HostKey};
 use super::keys::{Level, refuse};
 use super::model::{Action, Route, Site};
 use super::path;
 use super::raw::{Entry, SWITCH};
 use super::settings::{Given, set, setting};
+use super::stray_names;
 use super::target;
 use super::tree::Value;
 
@@ -28,13 +29,16 @@ const EXPECTED: &str =
 
 /// Reads the key of a site.
 pub(super) fn key(entry: &Entry, faults: &mut Faults) -> Option<HostKey> {
-    if let Some(fault) = foreign::fault(entry) {
-        faults.error(fault);
-        return None;
-    }
     let is_quoted = faults
         .text(&entry.key)
         .is_some_and(|key| key.starts_with(['"', '\'']));
+    if let Some(fault) = foreign::fault(entry, Where::Hosts(is_quoted)) {
+        faults.error(fault);
+        return None;
+    }
+    if stray_names::is_unquoted_host(entry, |key| Level::Site.has(key), faults) {
+        return None;
+    }
     if !is_quoted && Level::Site.keys().contains(&entry.name) {
         let message = format!("`{}` does not belong in `[sites]`", entry.name);
         let fault = Fault::new("misplaced-key", entry.key.clone(), message);
@@ -67,9 +71,9 @@ pub(super) fn site(
     faults: &mut Faults,
 ) -> Option<Site> {
     let faults_before = faults.count();
-    let is_foreign = key.is_none() && !matches!(entry.value, Value::Table(_));
-    if is_foreign {
-        // The key is no host, so nobody knows what its value was to be.
+    let is_table = matches!(entry.value, Value::Table(_));
+    if key.is_none() && (!is_table || host::parse(entry.name).is_ok()) {
+        // The key is no host, or only a part of one, so nobody knows what its value was to be.
         return None;
     }
     let place = faults.place(entry.key.start);
@@ -175,6 +179,9 @@ fn route(entry: &Entry, site: &Body, is_whole: bool, faults: &mut Faults) -> Opt
 }
 
 fn pattern(entry: &Entry, faults: &mut Faults) -> Option<PathPattern> {
+    if stray_names::is_stray_host(entry, "`paths`", &[], faults) {
+        return None;
+    }
     match path::parse(entry.name) {
         Ok(pattern) => Some(pattern),
         Err(error) => {
@@ -225,6 +232,11 @@ fn body<'t>(
         paths: None,
         strip: None,
     };
+    if entry.has_double_header(faults) {
+        let fault = entry.wrong_type("one table");
+        faults.error(entry.single_header(fault, faults));
+        return None;
+    }
     let keys = match entry.value {
         Value::Integer(_) | Value::String(_) | Value::List(_) => {
             body.has_action = true;
