@@ -15,7 +15,7 @@ use std::{
 
 use hotgate::{
     config::{Source, parse},
-    serve::explain::{Outcome, Query, explain},
+    serve::explain::{Explanation, Outcome, Query, explain},
 };
 use support::{
     Client, Config, Origin,
@@ -87,6 +87,33 @@ fn admits(allow: &str, from: &str) -> bool {
         "10.0.0.0/8" => from.starts_with("10."),
         address => address == from,
     }
+}
+
+/// X-Forwarded-For; nothing for none.
+const CHAINS: [&str; 7] = [
+    "",
+    "",
+    "192.0.2.7",
+    "10.1.2.3",
+    "192.0.2.7, 10.1.2.3",
+    "10.1.2.3, 198.51.100.1",
+    "192.0.2.7, unknown",
+];
+
+/// From the right, the first that is not trusted; what is no address ends the walk.
+fn believed<'a>(trusted: &[&str], from: &'a str, chain: &'a str) -> &'a str {
+    let is_trusted = |address: &str| {
+        (address.starts_with("10.") && trusted.contains(&"10.0.0.0/8"))
+            || trusted.contains(&address)
+    };
+    let mut client = from;
+    for hop in chain.split(", ").collect::<Vec<_>>().into_iter().rev() {
+        if !is_trusted(client) || !hop.contains('.') {
+            break;
+        }
+        client = hop;
+    }
+    client
 }
 
 const HOSTS: [(&str, Host); 6] = [
@@ -410,8 +437,13 @@ fn agrees_with_the_naive_twin_on_random_configurations() {
     for seed in 0..1500 {
         let mut random = Random(seed);
         let sites = random_sites(&mut random, &[8081, 8082], &[3001, 3002, 3003]);
+        let trusted: &[&str] = match random.below(3) {
+            0 => &[],
+            1 => &["10.0.0.0/8"],
+            _ => &["10.0.0.0/8", "127.0.0.1"],
+        };
         let text = format!(
-            "[server]\nhttp = [\":80\", \"127.0.0.1:8081\"]\n{}",
+            "[server]\nhttp = [\":80\", \"127.0.0.1:8081\"]\ntrusted_proxies = {trusted:?}\n{}",
             toml(&sites)
         );
         let config = match parse(&[Source {
@@ -427,12 +459,17 @@ fn agrees_with_the_naive_twin_on_random_configurations() {
             let port = [80, 8081, 8082][random.below(3) as usize];
             let (host, target) = (random.one_of(&ASKED), random.one_of(&TARGETS));
             let from = random.one_of(&FROM);
+            let chain = random.one_of(&CHAINS);
             let url = format!("http://ignored:{port}{target}");
+            let mut fields = vec![format!("Host: {host}")];
+            if !chain.is_empty() {
+                fields.push(format!("X-Forwarded-For: {chain}"));
+            }
             let query = Query {
                 method: "GET",
                 url: &url,
                 from: from.parse().expect("an address"),
-                fields: &[format!("Host: {host}")],
+                fields: &fields,
                 listener: None,
             };
             let found = explain(&config, &query).expect("the query can be asked");
@@ -440,22 +477,22 @@ fn agrees_with_the_naive_twin_on_random_configurations() {
                 GENERAL.contains(&port) || sites.iter().any(|site| site.port == Some(port));
             if !is_open {
                 assert!(
-                    matches!(found.outcome, Outcome::NoListener),
+                    matches!(found.outcome, Outcome::NoListener(_)),
                     "{text}\n{query:?}"
                 );
                 continue;
             }
             asked += 1;
-            let expected = twin(&sites, &GENERAL, port, host, target, from);
-            let (word, told) = told(&found.outcome);
+            let client = believed(trusted, from, chain);
+            let expected = twin(&sites, &GENERAL, port, host, target, client);
+            let (word, told) = told(&found);
             *outcomes.entry(word).or_default() += 1;
             let result = match &expected.result {
-                Ok((to, path)) => {
-                    format!("{} {} 127.0.0.1:{to} {path}", expected.site, expected.route)
-                }
+                Ok((to, path)) => format!("127.0.0.1:{to} {path} for {client}"),
                 Err(reason) => reason.clone(),
             };
-            assert_eq!(told, result, "seed {seed}\n{text}\n{query:?}\n{found:?}");
+            let expected = format!("{} {} {result}", expected.site, expected.route);
+            assert_eq!(told, expected, "seed {seed}\n{text}\n{query:?}\n{found:?}");
         }
     }
     assert!(asked > 4000, "{asked} is no test");
@@ -475,38 +512,51 @@ fn agrees_with_the_naive_twin_on_random_configurations() {
 }
 
 /// The outcome's kind, and all that the twin knows of it.
-fn told(outcome: &Outcome) -> (String, String) {
-    match outcome {
-        Outcome::NoListener => ("no_listener".to_owned(), "no_listener".to_owned()),
-        Outcome::Refused(reason) => (reason.as_str().to_owned(), reason.as_str().to_owned()),
+fn told(found: &Explanation) -> (String, String) {
+    let (word, result) = match &found.outcome {
+        Outcome::NoListener(_) => ("no_listener", "no_listener".to_owned()),
+        Outcome::Refused(reason) => (reason.as_str(), reason.as_str().to_owned()),
         Outcome::Forwarded(forwarded) => {
-            let path = forwarded.head.split(' ').nth(1).unwrap_or_default();
-            let told = format!(
-                "{} {} {} {path}",
-                forwarded.site, forwarded.route, forwarded.upstreams[0].label
-            );
-            ("forwarded".to_owned(), told)
+            let path = forwarded.head().split(' ').nth(1).unwrap_or_default();
+            let real_ip = forwarded
+                .added
+                .iter()
+                .find(|(name, _)| name == "X-Real-IP")
+                .map_or("nobody", |(_, value)| value);
+            let to = &forwarded.upstreams[0].label;
+            ("forwarded", format!("{to} {path} for {real_ip}"))
         }
-    }
+    };
+    let of = |name: &Option<String>| name.clone().unwrap_or_default();
+    let told = format!("{} {} {result}", of(&found.site), of(&found.route));
+    (word.to_owned(), told)
 }
 
 /// The real thing: what the binary explains is what it then does, octet for octet, and what its log says.
 #[test]
 fn agrees_with_what_run_does() {
-    const REQUESTS: usize = 40;
+    const REQUESTS: usize = 50;
     let origin = Origin::start(|connection| {
         while connection.read_request().is_some() {
             connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
     });
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
-    for seed in 5000..5012 {
+    for seed in 5000..5020 {
         let mut random = Random(seed);
         let sites = random_sites(&mut random, &[], &[origin.port()]);
         let folder = Folder::new();
         let log = folder.path().join("access.log");
         let trusted = ["", "trusted_proxies = [\"127.0.0.1\"]"][random.below(2) as usize];
-        let running = Config::new(toml(&sites))
+        let defaults = random.one_of(&[
+            "",
+            "host = \"upstream\"",
+            "host = \"app.internal\"",
+            "underscore_headers = true",
+            "upgrade = []",
+            "limits.body = \"1KiB\"",
+        ]);
+        let running = Config::new(format!("[defaults]\n{defaults}\n{}", toml(&sites)))
             .server(trusted)
             .access_log(&log, "json");
         let hotgate = running.start();
@@ -528,6 +578,12 @@ fn agrees_with_what_run_does() {
                 "Host: second.test",
                 "Bad Name: x",
                 "TE: trailers",
+                "Connection: upgrade",
+                "Upgrade: h2c, WebSocket",
+                "Content-Length: 0",
+                "Content-Length: +1",
+                "Expect: 200-maybe",
+                "No colon",
             ] {
                 if random.chance(5) {
                     fields.push(field.to_owned());
@@ -592,12 +648,13 @@ fn agrees_with_what_run_does() {
         for (line, answer) in lines.iter().zip(&explained) {
             let reason = answer["reason"].as_str().unwrap_or_default();
             assert_eq!(line["reason"].as_str(), Some(reason), "{line}\n{answer:#}");
-            if answer["outcome"] == "forwarded" {
-                assert_eq!(
-                    (&line["site"], &line["route"], &line["upstream"]),
-                    (&answer["site"], &answer["route"], &answer["upstreams"][0])
-                );
-            }
+            let said = |key: &str| answer[key].as_str().unwrap_or_default();
+            let upstream = answer["upstreams"][0]["label"].as_str();
+            assert_eq!(
+                [&line["site"], &line["route"], &line["upstream"]],
+                [said("site"), said("route"), upstream.unwrap_or_default()],
+                "{line}\n{answer:#}"
+            );
         }
     }
     assert!(

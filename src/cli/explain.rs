@@ -1,26 +1,25 @@
 //! `hotgate explain`: what would become of a request, and why.
 
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::Exit;
+use super::explain_text::as_text;
 use super::files::read;
 use super::json::print_facts;
 use super::talk::{print_painted, say};
 use crate::config::{Config, Place};
-use crate::control::live::{Step, ask};
+use crate::control::live::{FIRST_OCTET, Step, ask};
 use crate::policy::Reason;
+use crate::policy::exchange::ATTEMPTS_MAX;
 use crate::serve::explain::{
-    Explanation, Forwarded, Outcome, Query, Stage, explain as explain_query,
+    Explanation, Forwarded, Outcome, Query, Stage, Target, explain as explain_query,
 };
 
 /// Methods that `--live` sends: they are safe (RFC 9110 §9.2.1).
 const SENT_LIVE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
-/// Columns of a stage's name.
-const NAME_COLUMNS: usize = 10;
 
 /// What `explain` takes.
 #[derive(clap::Args)]
@@ -70,18 +69,18 @@ pub(super) fn explain(named: &[PathBuf], args: &ExplainArgs, is_json: bool) -> E
         }
     };
     let live = match (&explanation.outcome, args.live) {
-        (Outcome::Forwarded(forwarded), true) => ask_upstream(forwarded, method),
+        (Outcome::Forwarded(forwarded), true) => ask_upstreams(forwarded, method),
         (Outcome::Forwarded(_), false)
-        | (Outcome::Refused(_) | Outcome::NoListener, true | false) => Vec::new(),
+        | (Outcome::Refused(_) | Outcome::NoListener(_), true | false) => Vec::new(),
     };
-    if is_json {
-        print_facts(as_json(&explanation, &live, &config));
-    } else {
-        let text = as_text(&explanation, &live);
-        print_painted(&config.secrets.mask(&text));
+    match is_json {
+        true => print_facts(as_json(&explanation, &live, &config)),
+        false => print_painted(&as_text(&explanation, &live, &config)),
     }
     match explanation.outcome {
-        Outcome::NoListener | Outcome::Refused(Reason::UnknownHost | Reason::NoRoute) => Exit::No,
+        Outcome::NoListener(_) | Outcome::Refused(Reason::UnknownHost | Reason::NoRoute) => {
+            Exit::No
+        }
         Outcome::Refused(_) => Exit::Fine,
         Outcome::Forwarded(_) if live.last().is_some_and(|step| step.result.is_err()) => {
             Exit::Failed
@@ -90,131 +89,51 @@ pub(super) fn explain(named: &[PathBuf], args: &ExplainArgs, is_json: bool) -> E
     }
 }
 
-/// The first target, as a first exchange of the first worker would have it.
-fn ask_upstream(forwarded: &Forwarded, method: &str) -> Vec<Step> {
-    let Some(upstream) = forwarded.upstreams.first() else {
-        return Vec::new();
-    };
+/// The first target, as a first exchange of the first worker would have it; where no connection can be made, the next
+/// one, as another attempt would.
+fn ask_upstreams(forwarded: &Forwarded, method: &str) -> Vec<Step> {
     // A body was announced but none is there to send: then connecting has to do.
-    let has_body = ["content-length:", "transfer-encoding:"]
+    let has_body = ["\r\ncontent-length:", "\r\ntransfer-encoding:"]
         .iter()
-        .any(|name| forwarded.head.to_ascii_lowercase().contains(name));
+        .any(|name| forwarded.head().to_ascii_lowercase().contains(name));
     let is_sent = SENT_LIVE.contains(&method) && !has_body;
-    ask(
-        &upstream.target,
-        forwarded.connect_limit,
-        is_sent.then_some(&forwarded.head),
-    )
-}
-
-fn as_text(explanation: &Explanation, live: &[Step]) -> String {
-    let mut text = String::new();
-    for line in explanation.request.trim_end().split("\r\n") {
-        let _ = writeln!(text, "> {}", visible(line));
-    }
-    text.push('\n');
-    for stage in &explanation.stages {
-        stage_as_text(&mut text, stage);
-    }
-    text.push('\n');
-    match &explanation.outcome {
-        Outcome::NoListener => text.push_str("✗ nobody listens there: the connection is refused\n"),
-        Outcome::Refused(reason) => {
-            let status = reason
-                .status()
-                .map_or("closed".to_owned(), |s| s.code().to_string());
-            let _ = writeln!(text, "✗ {status} {}: {}", reason.text(), reason.sentence());
-            let _ = writeln!(text, "  = try: {}", reason.advice());
+    let mut steps: Vec<Step> = Vec::new();
+    let attempts = forwarded.upstreams.iter().zip(&forwarded.heads);
+    for (upstream, head) in attempts.take(usize::from(ATTEMPTS_MAX)) {
+        let head = is_sent.then_some(head.as_str());
+        steps.extend(ask(&upstream.target, forwarded.connect_limit, head));
+        let is_unconnected = steps
+            .last()
+            .is_some_and(|step| step.result.is_err() && step.what != FIRST_OCTET);
+        if !is_unconnected {
+            break;
         }
-        Outcome::Forwarded(forwarded) => forwarded_as_text(&mut text, forwarded),
     }
-    for step in live {
-        let _ = writeln!(text, "{step}");
-    }
-    text
-}
-
-fn stage_as_text(text: &mut String, stage: &Stage) {
-    let place = shown(stage.place.as_ref(), "  ");
-    let decision = visible(&stage.decision);
-    let _ = writeln!(text, "{:NAME_COLUMNS$} {decision}{place}", stage.name);
-    let _ = writeln!(text, "{:NAME_COLUMNS$}   {}", "", visible(&stage.why));
-}
-
-fn forwarded_as_text(text: &mut String, forwarded: &Forwarded) {
-    let labels: Vec<&str> = forwarded
-        .upstreams
-        .iter()
-        .map(|one| one.label.as_str())
-        .collect();
-    let how = match labels.len() {
-        1 => "",
-        _ => ", in turn, each worker for itself",
-    };
-    let _ = writeln!(text, "✓ passed on to {}{how}", labels.join(", "));
-    let _ = writeln!(
-        text,
-        "\n{:NAME_COLUMNS$} {}",
-        "sent",
-        first_line(&forwarded.head)
-    );
-    for name in &forwarded.removed {
-        let _ = writeln!(text, "{:NAME_COLUMNS$} - {}", "", visible(name));
-    }
-    for (name, old, new) in &forwarded.replaced {
-        let _ = writeln!(
-            text,
-            "{:NAME_COLUMNS$} ~ {}: {} (was {})",
-            "",
-            visible(name),
-            visible(new),
-            visible(old)
-        );
-    }
-    for (name, value) in &forwarded.added {
-        let _ = writeln!(
-            text,
-            "{:NAME_COLUMNS$} + {}: {}",
-            "",
-            visible(name),
-            visible(value)
-        );
-    }
-    let _ = writeln!(text, "{:NAME_COLUMNS$} {}", "retry", forwarded.retry);
-    for setting in &forwarded.settings {
-        let place = setting
-            .place
-            .as_ref()
-            .map_or("built in".to_owned(), ToString::to_string);
-        let _ = writeln!(
-            text,
-            "{:NAME_COLUMNS$} {:26} {:14} {place}",
-            "", setting.key, setting.value
-        );
-    }
-    let _ = writeln!(
-        text,
-        "{:NAME_COLUMNS$} as it came, without hop-by-hop fields; with a Date if it has none, and framing of hotgate's own",
-        "response"
-    );
+    steps
 }
 
 fn as_json(explanation: &Explanation, live: &[Step], config: &Config) -> Value {
     let mask = |text: &str| config.secrets.mask(text);
+    let source = |place: &Option<Place>| place.as_ref().map(ToString::to_string);
     let stage = |stage: &Stage| {
         json!({
             "stage": stage.name,
             "decision": mask(&stage.decision),
             "why": mask(&stage.why),
-            "source": stage.place.as_ref().map(ToString::to_string),
+            "source": source(&stage.place),
         })
     };
     let mut facts = json!({
         "request": mask(&explanation.request),
         "stages": explanation.stages.iter().map(stage).collect::<Vec<_>>(),
+        "site": explanation.site.as_deref().map(mask),
+        "route": explanation.route.as_deref().map(mask),
     });
     let outcome = match &explanation.outcome {
-        Outcome::NoListener => json!({ "outcome": "no_listener" }),
+        Outcome::NoListener(other) => json!({
+            "outcome": "no_listener",
+            "try": other.as_deref().map(mask),
+        }),
         Outcome::Refused(reason) => json!({
             "outcome": "refused",
             "reason": reason.text(),
@@ -223,24 +142,33 @@ fn as_json(explanation: &Explanation, live: &[Step], config: &Config) -> Value {
         }),
         Outcome::Forwarded(forwarded) => json!({
             "outcome": "forwarded",
-            "site": mask(&forwarded.site),
-            "route": forwarded.route,
-            "sent": mask(&forwarded.head),
-            "removed": forwarded.removed,
-            "added": pairs(&forwarded.added, config),
-            "replaced": forwarded.replaced.iter().map(|(name, old, new)| json!({ "name": name, "from": old, "to": mask(new) })).collect::<Vec<_>>(),
-            "upstreams": forwarded.upstreams.iter().map(|one| mask(&one.label)).collect::<Vec<_>>(),
+            "sent": mask(forwarded.head()),
+            "removed": forwarded.removed.iter().map(|name| mask(name)).collect::<Vec<_>>(),
+            "added": forwarded.added.iter().map(|(name, value)| json!({
+                "name": mask(name),
+                "value": mask(value),
+            })).collect::<Vec<_>>(),
+            "replaced": forwarded.replaced.iter().map(|(name, old, new)| json!({
+                "name": mask(name),
+                "from": mask(old),
+                "to": mask(new),
+            })).collect::<Vec<_>>(),
+            "upstreams": forwarded.upstreams.iter().map(|one| json!({
+                "label": mask(&one.label),
+                "addresses": one.target.addresses().iter().map(|address| mask(address)).collect::<Vec<_>>(),
+                "looked_up": matches!(one.target, Target::Name(..)),
+            })).collect::<Vec<_>>(),
             "retry": forwarded.retry,
             "settings": forwarded.settings.iter().map(|one| json!({
                 "key": one.key,
                 "value": mask(&one.value),
-                "source": one.place.as_ref().map(ToString::to_string),
+                "source": source(&one.place),
             })).collect::<Vec<_>>(),
             "live": live.iter().map(|step| json!({
-                "what": step.what,
+                "what": mask(&step.what),
                 "microseconds": u64::try_from(step.took.as_micros()).unwrap_or(u64::MAX),
                 "ok": step.result.is_ok(),
-                "result": step.result.as_ref().unwrap_or_else(|why| why),
+                "result": mask(step.result.as_ref().unwrap_or_else(|why| why)),
             })).collect::<Vec<_>>(),
         }),
     };
@@ -248,24 +176,4 @@ fn as_json(explanation: &Explanation, live: &[Step], config: &Config) -> Value {
         facts.extend(outcome);
     }
     facts
-}
-
-fn pairs(pairs: &[(String, String)], config: &Config) -> Vec<Value> {
-    let pair = |(name, value): &(String, String)| json!({ "name": name, "value": config.secrets.mask(value) });
-    pairs.iter().map(pair).collect()
-}
-
-fn shown(place: Option<&Place>, before: &str) -> String {
-    place.map_or(String::new(), |place| format!("{before}[{place}]"))
-}
-
-fn first_line(head: &str) -> String {
-    visible(head.split("\r\n").next().unwrap_or_default())
-}
-
-/// What came from the command line may hold what moves a cursor.
-fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -1,9 +1,11 @@
 //! The command line: one file a verb. Facts go to standard output, talk to standard error.
 
 mod check;
+mod columns;
 mod completions;
 mod exit;
 mod explain;
+mod explain_text;
 mod files;
 mod habits;
 mod json;

@@ -1,15 +1,15 @@
 //! `hotgate routes`: every site and path with its action, and where it stands.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::Exit;
+use super::columns::{COLUMNS, visible, wrapped};
 use super::files::read;
 use super::json::print_facts;
 use super::talk::print;
-use crate::config::{Action, Config, Route, Settings, Site};
+use crate::config::{Action, Config, ListenAddress, Listener, Route, Settings, Site};
 
 /// Prints all routes, listener by listener.
 pub(super) fn routes(named: &[PathBuf], is_json: bool) -> Exit {
@@ -17,54 +17,116 @@ pub(super) fn routes(named: &[PathBuf], is_json: bool) -> Exit {
         Ok(loaded) => loaded.config,
         Err(exit) => return exit,
     };
-    if is_json {
-        print_facts(as_json(&config));
-    } else {
-        print(&config.secrets.mask(&as_text(&config)));
+    match is_json {
+        true => print_facts(as_json(&config)),
+        false => print(&as_text(&config)),
     }
     Exit::Fine
 }
 
 fn as_text(config: &Config) -> String {
-    let mut rows: Vec<[String; 4]> = Vec::new();
     let mut text = String::new();
-    for listener in config.listeners() {
-        rows.push([
-            listener.address.to_string(),
-            String::new(),
-            String::new(),
-            String::new(),
-        ]);
+    let mut line = |line: &str| {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    for (addresses, listener) in together(config) {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        line(&addresses.join(", "));
+        if listener.sites.is_empty() {
+            line("  no site: every request is answered with 421 (unknown_host)");
+        }
         for site in listener.sites.iter().map(|index| &config.sites[*index]) {
-            for (route, outer) in with_outer(site, config) {
-                let name = match route.name.as_str() {
-                    "/" => site.name.clone(),
-                    _ => String::new(),
-                };
-                rows.push([
-                    format!("  {name}"),
-                    route.name.clone(),
-                    told(route, outer),
-                    source(route, site),
-                ]);
+            site_as_text(site, config, &mut line);
+        }
+        for (site, winner) in beaten(config, &listener) {
+            let name = clean(config, &site.name);
+            let winner = clean(config, &format!("{} ({})", winner.name, winner.place));
+            line(&format!("  ! {name}  {}", site.place));
+            let why = format!("unreachable: {winner} has its host here");
+            for part in wrapped(&why, COLUMNS - 4) {
+                line(&format!("    {part}"));
             }
         }
     }
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths = [width(0), width(1), width(2)];
-    for [host, path, action, source] in &rows {
-        let line = format!(
-            "{host:0$}  {path:1$}  {action:2$}  {source}",
-            widths[0], widths[1], widths[2]
-        );
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
     text
+}
+
+fn site_as_text(site: &Site, config: &Config, line: &mut impl FnMut(&str)) {
+    line(&format!("  {}", clean(config, &site.name)));
+    let width = |text: &str| text.chars().count();
+    let paths = site.routes.iter().map(|route| width(&route.name));
+    let path_width = paths.max().unwrap_or(0);
+    let actions = site.routes.iter().map(|route| width(&action(route)));
+    let action_width = actions.max().unwrap_or(0).min(32);
+    for (route, outer) in with_outer(site, config) {
+        let before = 4 + path_width + 2;
+        let source = source(route, site);
+        let told = wrapped(&clean(config, &action(route)), COLUMNS - before);
+        for (index, told) in told.iter().enumerate() {
+            let name = if index == 0 { route.name.as_str() } else { "" };
+            let name = clean(config, name);
+            let start = format!("    {name:path_width$}  {told:action_width$}");
+            if index > 0 {
+                line(&start);
+            } else if width(&start) + 2 + width(&source) <= COLUMNS {
+                line(&format!("{start}  {source}"));
+            } else {
+                line(&start);
+                line(&format!("{:before$}  {source}", ""));
+            }
+        }
+        for (key, value) in own(route, outer) {
+            let value = clean(config, &value);
+            line(&format!("{:before$}  {key} = {value}", ""));
+        }
+    }
+}
+
+fn clean(config: &Config, text: &str) -> String {
+    visible(&config.secrets.mask(text))
+}
+
+/// Listeners with the same sites together.
+fn together(config: &Config) -> Vec<(Vec<ListenAddress>, Listener)> {
+    let mut groups: Vec<(Vec<ListenAddress>, Listener)> = Vec::new();
+    for listener in config.listeners() {
+        let same = groups.iter_mut().find(|(_, known)| {
+            known.sites == listener.sites && is_beaten_alike(config, known, &listener)
+        });
+        match same {
+            Some((addresses, _)) => addresses.push(listener.address),
+            None => groups.push((vec![listener.address], listener)),
+        }
+    }
+    groups
+}
+
+fn is_beaten_alike(config: &Config, one: &Listener, other: &Listener) -> bool {
+    let places = |listener: &Listener| {
+        let beaten = beaten(config, listener);
+        let places = beaten.iter().map(|(site, _)| site.place.clone());
+        places.collect::<Vec<_>>()
+    };
+    places(one) == places(other)
+}
+
+/// The sites that ask for this listener in vain, each with the one that has its host there. (Paths never hide each
+/// other: the longest wins, and no two are alike.)
+fn beaten<'c>(config: &'c Config, listener: &Listener) -> Vec<(&'c Site, &'c Site)> {
+    let winner_of = |site: &Site| {
+        let mut here = listener.sites.iter().map(|index| &config.sites[*index]);
+        here.find(|winner| winner.host == site.host)
+    };
+    config
+        .sites
+        .iter()
+        .enumerate()
+        .filter(|(index, site)| {
+            !listener.sites.contains(index) && config.is_asked_for(site, &listener.address)
+        })
+        .filter_map(|(_, site)| Some((site, winner_of(site)?)))
+        .collect()
 }
 
 /// Each route and the settings that it would have without its own.
@@ -85,15 +147,6 @@ fn with_outer<'c>(
         })
 }
 
-/// The action and the settings of the route's own.
-fn told(route: &Route, outer: &Settings) -> String {
-    let mut told = action(&route.action);
-    for (key, value) in own(route, outer) {
-        let _ = write!(told, ", {key} = {value}");
-    }
-    told
-}
-
 fn own(route: &Route, outer: &Settings) -> Vec<(String, String)> {
     let mut own = Vec::new();
     if route.settings.strip {
@@ -108,8 +161,8 @@ fn own(route: &Route, outer: &Settings) -> Vec<(String, String)> {
     own
 }
 
-fn action(action: &Action) -> String {
-    match action {
+fn action(route: &Route) -> String {
+    match &route.action {
         Action::Proxy(endpoints) => {
             let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
             format!("to {}", endpoints.join(", "))
@@ -128,11 +181,22 @@ fn source(route: &Route, site: &Site) -> String {
 
 fn as_json(config: &Config) -> Value {
     let listeners = config.listeners();
-    let listener = |listener: &crate::config::Listener| {
+    let mask = |text: &str| config.secrets.mask(text);
+    let listener = |listener: &Listener| {
         let sites = listener.sites.iter().map(|index| &config.sites[*index]);
+        let unreachable = beaten(config, listener);
+        let unreachable = unreachable.iter().map(|(site, winner)| {
+            json!({
+                "site": mask(&site.name),
+                "source": site.place.to_string(),
+                "by": mask(&winner.name),
+                "by_source": winner.place.to_string(),
+            })
+        });
         json!({
             "address": listener.address.to_string(),
             "sites": sites.map(|site| site_as_json(site, config)).collect::<Vec<_>>(),
+            "unreachable": unreachable.collect::<Vec<_>>(),
         })
     };
     json!({ "listeners": listeners.iter().map(listener).collect::<Vec<_>>() })
@@ -155,7 +219,7 @@ fn site_as_json(site: &Site, config: &Config) -> Value {
             .map(|(key, value)| (key, Value::String(mask(value))))
             .collect();
         json!({
-            "path": route.name,
+            "path": mask(route.name.clone()),
             "action": kind,
             "targets": targets,
             "settings": settings,

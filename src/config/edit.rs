@@ -3,10 +3,7 @@
 /// The candidate that is nearest to `word`, if it is near enough to be a slip of the fingers: a third of the longer
 /// word's letters may differ, at least one. Case and `-` for `_` cost nothing. The first of equals. Failing that, one
 /// that it begins, or that begins it (`warning`, `warn`).
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl Iterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     // A word this long is no slip of ours; the distance would cost its length times ours.
     const WORD_BYTES_MAX: usize = 40;
     if word.len() > WORD_BYTES_MAX {

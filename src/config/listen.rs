@@ -36,12 +36,8 @@ impl Config {
 
         let listener = |address: ListenAddress| {
             let mut owners: HashMap<&HostPattern, usize> = HashMap::new();
-            let is_general = self.server.http.contains(&address);
             for (index, site) in self.sites.iter().enumerate() {
-                let is_here = match plain_port(site) {
-                    Some(port) => port == address.port(),
-                    None => is_general,
-                };
+                let is_here = self.is_asked_for(site, &address);
                 let owner = owners
                     .get(&site.host)
                     .map(|owner| rank(&self.sites[*owner]));
@@ -54,6 +50,14 @@ impl Config {
             Listener { address, sites }
         };
         addresses.into_iter().map(listener).collect()
+    }
+
+    /// Is this site to be served on this listener? It is, unless another one has its host there.
+    pub fn is_asked_for(&self, site: &Site, address: &ListenAddress) -> bool {
+        match plain_port(site) {
+            Some(port) => port == address.port(),
+            None => self.server.http.contains(address),
+        }
     }
 }
 

@@ -60,6 +60,7 @@ pub use catalogue_keys::KEYS as CATALOGUE;
 pub use check::{parse, parse_files};
 pub use diagnostic::{Diagnostic, Severity};
 pub use dump::quoted;
+pub use edit::nearest;
 pub use expand::{Reference, Surroundings};
 pub use listen::Listener;
 pub use local_name::is_local_name;

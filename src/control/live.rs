@@ -18,6 +18,8 @@ use crate::serve::explain::Target;
 pub const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 /// How long the first octet of a response may take, where the configuration sets no limit.
 pub const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
+/// What the step after sending is called.
+pub const FIRST_OCTET: &str = "first octet of the response";
 /// As much of a response as is read to find its status line.
 const RESPONSE_BYTES_MAX: usize = 8 << 10;
 
@@ -121,10 +123,17 @@ async fn ask_within(
             }
         }
     };
+    if addresses.is_empty() {
+        let why = "the name has no address".to_owned();
+        steps.push(failed("connect".to_owned(), Instant::now(), why));
+    }
+    // One limit for all addresses together, as for a worker that dials.
+    let deadline = Instant::now() + connect_limit;
     for address in addresses {
         let began = Instant::now();
         let what = format!("connect to {address}");
-        match limited(connect_limit, TcpStream::connect(address)).await {
+        let left = deadline.saturating_duration_since(began);
+        match limited(left, TcpStream::connect(address)).await {
             Ok(stream) => {
                 steps.push(done(what, began, "accepted".to_owned()));
                 send(stream, head, steps).await;
@@ -142,7 +151,7 @@ async fn send(
 ) {
     let Some(head) = head else { return };
     let began = Instant::now();
-    let what = "first octet of the response".to_owned();
+    let what = FIRST_OCTET.to_owned();
     let mut response = Vec::new();
     let answered = limited(RESPONSE_LIMIT, async {
         stream.write_all(head.as_bytes()).await?;

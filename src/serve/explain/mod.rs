@@ -6,16 +6,24 @@
 //!
 //! ```text
 //!   query ── request.rs ──► octets, listener ── stages.rs ──► Explanation
+//!                                                  │
+//!              where a head was refused: refusal ──┼── why not another one: rivals
+//!              each decision as a Stage: words ────┴── what the upstream gets: sent
 //! ```
 
+mod refusal;
 mod request;
+mod rivals;
+mod sent;
 mod stages;
+mod words;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use request::{Query, QueryError};
-pub use stages::{explain, upstreams_of};
+pub use sent::upstreams_of;
+pub use stages::explain;
 
 use crate::config::Place;
 use crate::policy::Reason;
@@ -27,14 +35,19 @@ pub struct Explanation {
     pub request: String,
     /// What was decided, in the order in which it is.
     pub stages: Vec<Stage>,
+    /// The site's key, as logged; `None` where it did not come so far.
+    pub site: Option<String>,
+    /// The path's key, as logged.
+    pub route: Option<String>,
     /// How it ends.
     pub outcome: Outcome,
 }
 
 /// One decision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// `listener`, `client`, `framing`, `target`, `site`, `path`, `access`, `body`, `upgrade`, `action`: one word.
+    /// One word: `listener`, `head`, `framing`, `fields`, `method`, `target`, `host`, `expect`, `client`, `site`,
+    /// `path`, `access`, `body`, `upgrade`, `action`, `log`.
     pub name: &'static str,
     /// What was decided.
     pub decision: String,
@@ -47,8 +60,8 @@ pub struct Stage {
 /// How a request ends.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// No listener would receive it.
-    NoListener,
+    /// No listener would receive it; with a URL that one would, if a site has the host.
+    NoListener(Option<String>),
     /// hotgate answers it.
     Refused(Reason),
     /// It is passed on.
@@ -58,25 +71,21 @@ pub enum Outcome {
 /// A request that is passed on.
 #[derive(Clone, Debug)]
 pub struct Forwarded {
-    /// The site's key, as logged.
-    pub site: String,
-    /// The path's key, as logged.
-    pub route: String,
-    /// The request head as the upstream would receive it.
-    pub head: String,
+    /// The request head as each of `upstreams` would receive it: with `host = "upstream"` they differ. Never empty.
+    pub heads: Vec<String>,
     /// Names of field lines that came and are not passed on.
     pub removed: Vec<String>,
     /// Field lines that are hotgate's own: name and value.
     pub added: Vec<(String, String)>,
     /// Field lines that came and are passed on with another value: name, the old one, the new one.
     pub replaced: Vec<(String, String, String)>,
-    /// The targets, in the order of the file.
+    /// The targets, in the order in which the first worker takes them: that of the file.
     pub upstreams: Vec<Upstream>,
     /// How long a connection to one of them may take.
     pub connect_limit: Duration,
     /// What happens when an attempt fails.
     pub retry: &'static str,
-    /// The settings in force that concern it.
+    /// Every setting in force.
     pub settings: Vec<Setting>,
 }
 
@@ -102,11 +111,32 @@ pub enum Target {
     BuiltIn,
 }
 
+impl Forwarded {
+    /// The request head as the first upstream would receive it.
+    pub fn head(&self) -> &str {
+        self.heads.first().map_or("", String::as_str)
+    }
+}
+
+impl Target {
+    /// What is dialled, in order; nothing where it is known at run time alone.
+    pub fn addresses(&self) -> Vec<String> {
+        match self {
+            Target::Unix(path) => vec![path.display().to_string()],
+            Target::Tcp(ips, port) => ips
+                .iter()
+                .map(|ip| SocketAddr::new(*ip, *port).to_string())
+                .collect(),
+            Target::Name(..) | Target::BuiltIn => Vec::new(),
+        }
+    }
+}
+
 /// A setting in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// As `list-keys` names it.
-    pub key: &'static str,
+    pub key: String,
     /// As the file would have it.
     pub value: String,
     /// Where it was given; `None` for a built-in default.

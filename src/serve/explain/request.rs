@@ -3,14 +3,15 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::config::Listener;
+use crate::config::{ListenAddress, Listener};
 
 /// What is asked about.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
     /// `GET`.
     pub method: &'a str,
-    /// `http://host[:port]/path?query`; the scheme may be left out.
+    /// `http://host[:port]/path?query`; the scheme may be left out. With a `Host` among the fields, a target will do
+    /// too: `/path`, or `*`.
     pub url: &'a str,
     /// Who sends it.
     pub from: IpAddr,
@@ -31,8 +32,8 @@ pub enum QueryError {
     Port,
     /// No such listener.
     Listener(String),
-    /// A line feed in a field would begin another one.
-    Field(String),
+    /// A line end in the method or in a field would begin another line.
+    LineEnd(String),
 }
 
 impl fmt::Display for QueryError {
@@ -47,8 +48,8 @@ impl fmt::Display for QueryError {
             QueryError::NoHost => f.write_str("the URL has no host, as in http://example.com/path"),
             QueryError::Port => f.write_str("the URL's port is not a number within 1 to 65535"),
             QueryError::Listener(name) => write!(f, "there is no listener {name:?}"),
-            QueryError::Field(field) => {
-                write!(f, "{field:?} is not a field line such as 'Name: value'")
+            QueryError::LineEnd(text) => {
+                write!(f, "{text:?} has a line end in it: one -H is one field line")
             }
         }
     }
@@ -57,9 +58,10 @@ impl fmt::Display for QueryError {
 impl std::error::Error for QueryError {}
 
 /// A URL, taken apart no further than a client does.
-pub(super) struct Url<'a> {
+pub(super) struct Url {
     pub(super) is_https: bool,
-    pub(super) authority: &'a str,
+    /// An international name as clients send it, in ASCII.
+    pub(super) authority: String,
     /// Path and query, as sent.
     pub(super) target: String,
     pub(super) port: u16,
@@ -67,8 +69,15 @@ pub(super) struct Url<'a> {
 }
 
 /// Takes a URL apart. What is no URL to a careful reader is still sent: the refusal is what is asked about.
-pub(super) fn url(text: &str) -> Result<Url<'_>, QueryError> {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+pub(super) fn url(query: &Query) -> Result<Url, QueryError> {
+    if query.url.starts_with('/') || query.url == "*" {
+        return target_alone(query);
+    }
+    let scheme_end = query.url.find(['/', '?', '#']).unwrap_or(query.url.len());
+    let (scheme, rest) = match query.url.split_once("://") {
+        Some((scheme, rest)) if scheme.len() < scheme_end => (scheme, rest),
+        Some(_) | None => ("http", query.url),
+    };
     let is_https = match scheme.to_ascii_lowercase().as_str() {
         "http" => false,
         "https" => true,
@@ -89,48 +98,89 @@ pub(super) fn url(text: &str) -> Result<Url<'_>, QueryError> {
     } else {
         "/"
     };
-    let port = match authority.rsplit_once(':') {
-        Some((_, port)) if !port.contains(']') && !port.is_empty() => {
-            let port = port.parse().ok().filter(|port| *port > 0);
-            port.ok_or(QueryError::Port)?
-        }
-        Some(_) | None => match is_https {
-            true => 443,
-            false => 80,
-        },
-    };
     Ok(Url {
         is_https,
-        authority,
+        port: port_of(authority)?.unwrap_or(if is_https { 443 } else { 80 }),
+        authority: in_ascii(authority),
         target: format!("{slash}{target}"),
-        port,
         has_fragment,
     })
 }
 
-/// The head that a client sends.
+/// A target without a host, which Host names then.
+fn target_alone(query: &Query) -> Result<Url, QueryError> {
+    let host = query.fields.iter().find_map(|field| {
+        let (name, value) = field.split_once(':')?;
+        name.trim()
+            .eq_ignore_ascii_case("host")
+            .then(|| value.trim())
+    });
+    let authority = host.ok_or(QueryError::NoHost)?;
+    Ok(Url {
+        is_https: false,
+        authority: authority.to_owned(),
+        target: query.url.to_owned(),
+        // A Host that is no host is sent all the same.
+        port: port_of(authority).ok().flatten().unwrap_or(80),
+        has_fragment: false,
+    })
+}
+
+fn port_of(authority: &str) -> Result<Option<u16>, QueryError> {
+    match authority.rsplit_once(':') {
+        Some((_, port)) if !port.contains(']') && !port.is_empty() => {
+            let port = port.parse().ok().filter(|port| *port > 0);
+            port.map(Some).ok_or(QueryError::Port)
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// As clients do with an international name; one that has no ASCII form stays, and is refused.
+fn in_ascii(authority: &str) -> String {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    };
+    if host.is_ascii() {
+        return authority.to_owned();
+    }
+    let host = idna::domain_to_ascii(host).unwrap_or_else(|_| host.to_owned());
+    match port {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
+/// The head that a client sends; what is no field line is sent as it is.
 pub(super) fn head(query: &Query, url: &Url) -> Result<String, QueryError> {
+    let mut texts = query
+        .fields
+        .iter()
+        .map(String::as_str)
+        .chain([query.method]);
+    if let Some(text) = texts.find(|text| text.contains("\r\n")) {
+        return Err(QueryError::LineEnd(text.to_owned()));
+    }
     let mut head = format!("{} {} HTTP/1.1\r\n", query.method, url.target);
-    let is_host = |field: &&String| {
+    let is_host = |field: &String| {
         field
             .split(':')
             .next()
             .is_some_and(|name| name.trim().eq_ignore_ascii_case("host"))
     };
-    if !query.fields.iter().any(|field| is_host(&field)) {
+    if !query.fields.iter().any(is_host) {
         head += &format!("Host: {}\r\n", url.authority);
     }
     for field in query.fields {
-        if field.contains(['\r', '\n']) || !field.contains(':') {
-            return Err(QueryError::Field(field.clone()));
-        }
         head += &format!("{field}\r\n");
     }
     head += "\r\n";
     Ok(head)
 }
 
-/// The position of the listener that would receive it, if there is one, and its port.
+/// The position of the listener that would receive it, if there is one. Of several with its port the one on the URL's
+/// own address, else the first.
 pub(super) fn listener(
     query: &Query,
     url: &Url,
@@ -149,9 +199,19 @@ pub(super) fn listener(
     if url.is_https {
         return Ok((!listeners.is_empty()).then_some(0));
     }
-    Ok(listeners
-        .iter()
-        .position(|listener| listener.address.port() == url.port))
+    let is_this = |listener: &Listener| match listener.address {
+        ListenAddress::Any { .. } => false,
+        ListenAddress::Address(address) => {
+            let shown = address.to_string();
+            shown == url.authority || shown == format!("{}:{}", url.authority, url.port)
+        }
+    };
+    let exactly = listeners.iter().position(is_this);
+    Ok(exactly.or_else(|| {
+        listeners
+            .iter()
+            .position(|listener| listener.address.port() == url.port)
+    }))
 }
 
 #[cfg(test)]
@@ -162,10 +222,16 @@ mod tests {
     fn urls() {
         #[track_caller]
         fn check(text: &str, expected: Result<(&str, &str, u16), QueryError>) {
-            let found = url(text);
+            let found = url(&Query {
+                method: "GET",
+                url: text,
+                from: IpAddr::from([127, 0, 0, 1]),
+                fields: &["Host: h.test:81".to_owned()],
+                listener: None,
+            });
             let found = found
                 .as_ref()
-                .map(|url| (url.authority, url.target.as_str(), url.port));
+                .map(|url| (url.authority.as_str(), url.target.as_str(), url.port));
             assert_eq!(found.map_err(Clone::clone), expected, "{text}");
         }
         check("http://a.test/x?y", Ok(("a.test", "/x?y", 80)));
@@ -177,8 +243,14 @@ mod tests {
         check("http://[::1]/", Ok(("[::1]", "/", 80)));
         check("http://a.test/x#y", Ok(("a.test", "/x", 80)));
         check("http://a b/x y", Ok(("a b", "/x y", 80)));
+        check("a.test/x?u=http://b/", Ok(("a.test", "/x?u=http://b/", 80)));
+        check(
+            "http://b\u{fc}cher.test:81/",
+            Ok(("xn--bcher-kva.test:81", "/", 81)),
+        );
+        check("/x", Ok(("h.test:81", "/x", 81)));
+        check("*", Ok(("h.test:81", "*", 81)));
         check("http://", Err(QueryError::NoHost));
-        check("/x", Err(QueryError::NoHost));
         check("ftp://a.test/", Err(QueryError::Scheme("ftp".to_owned())));
         check("http://a.test:0/", Err(QueryError::Port));
         check("http://a.test:x/", Err(QueryError::Port));

@@ -1,22 +1,18 @@
 //! The stages of a request, each asked of the code that decides it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use super::request::{head as head_text, listener as listener_of, url as url_of};
-use super::{Explanation, Forwarded, Outcome, Query, QueryError, Setting, Stage, Target, Upstream};
-use crate::config::{Config, EndpointAddress, HostPattern, Listener, Place, Route, Site};
-use crate::h1::encode::Encoder;
+use super::request::{Url, head as head_text, listener as listener_of, url as url_of};
+use super::sent::Sending;
+use super::{Explanation, Forwarded, Outcome, Query, QueryError, Stage, refusal, rivals, words};
+use crate::config::{Config, HostPattern, Listener, Place, Route, Site};
 use crate::h1::field_lines::{HeadLimits, Progress};
-use crate::h1::framing::Framing;
 use crate::h1::request::RequestParser;
 use crate::http::authority::HostName;
-use crate::http::fields::Fields;
+use crate::http::fields::FieldName;
+use crate::http::forwarding::plain;
 use crate::policy::Reason;
-use crate::policy::exchange::retry_rule;
-use crate::policy::middleware::access::Allow;
-use crate::policy::route::PathPattern;
-use crate::serve::compose::{RequestParts, request as compose_request, room_for};
-use crate::serve::dispatch::{self, Client, Facts, Found, Request, Routed};
+use crate::serve::dispatch::{self, Found, Request};
 use crate::serve::head::reason_of;
 use crate::serve::incoming::{IpText, Peer};
 use crate::serve::snapshot::{EndpointKey, Plan, listener_index, plan};
@@ -27,64 +23,99 @@ use crate::serve::snapshot::{EndpointKey, Plan, listener_index, plan};
 ///
 /// The query is no request at all; a request that would be refused is explained.
 pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError> {
-    let url = url_of(query.url)?;
-    let text = head_text(query, &url)?;
+    let url = url_of(query)?;
+    let request = head_text(query, &url)?;
     let listeners = config.listeners();
     let mut stages = Stages(Vec::new());
-    let outcome = match listener_of(query, &url, &listeners)? {
-        None => {
-            let ports: Vec<String> = listeners
-                .iter()
-                .map(|one| one.address.to_string())
-                .collect();
-            stages.add(
-                "listener",
-                format!("none on port {}", url.port),
-                format!("hotgate listens on {}", ports.join(", ")),
-            );
-            Outcome::NoListener
-        }
-        Some(position) => {
-            let listener = &listeners[position];
-            let why = match (url.is_https, query.listener.is_some()) {
-                (_, true) => "asked for".to_owned(),
-                (true, false) => {
-                    "this version has no TLS: it is explained as over plain HTTP".to_owned()
-                }
-                (false, false) => format!("it has port {}", url.port),
-            };
-            stages.add("listener", listener.address.to_string(), why);
-            if url.has_fragment {
-                stages.add(
-                    "target",
-                    "the fragment is left out".to_owned(),
-                    "clients do not send it".to_owned(),
-                );
-            }
-            let port = match listener.address.port() {
+    let Some(position) = listener_of(query, &url, &listeners)? else {
+        let addresses: Vec<String> = listeners
+            .iter()
+            .map(|one| one.address.to_string())
+            .collect();
+        stages.add(
+            "listener",
+            format!("none on port {}", url.port),
+            format!(
+                "hotgate listens on {}; where a port is mapped to one of them, name it with --listener",
+                addresses.join(", ")
+            ),
+        );
+        return Ok(Explanation {
+            request,
+            stages: stages.0,
+            site: None,
+            route: None,
+            outcome: Outcome::NoListener(rivals::received(&url, &listeners, config)),
+        });
+    };
+    let listener = &listeners[position];
+    stages.add(
+        "listener",
+        listener.address.to_string(),
+        why_this_listener(query, &url, position, &listeners),
+    );
+    if url.has_fragment {
+        let why = "clients do not send what stands behind \"#\"";
+        stages.add(
+            "target",
+            "the fragment is left out".to_owned(),
+            why.to_owned(),
+        );
+    }
+    let ip = plain(query.from);
+    let asked = Asked {
+        config,
+        listener,
+        peer: Peer {
+            text: IpText::new(ip),
+            address: SocketAddr::new(ip, 0),
+            listener: listener_index(position),
+            // Port 0 is the system's to choose; the URL says which it was.
+            port: match listener.address.port() {
                 0 => url.port,
                 port => port,
-            };
-            let peer = Peer {
-                text: IpText::new(query.from),
-                address: SocketAddr::new(query.from, 0),
-                listener: listener_index(position),
-                port,
-            };
-            let asked = Asked {
-                config,
-                listener,
-                peer,
-                plan: plan(config),
-            };
-            asked.outcome(text.as_bytes(), &mut stages)
-        }
+            },
+        },
+        plan: plan(config),
     };
+    let mut found = Found::default();
+    let outcome = match asked.stages(request.as_bytes(), &mut stages, &mut found) {
+        Ok(forwarded) => Outcome::Forwarded(Box::new(forwarded)),
+        Err(reason) => Outcome::Refused(reason),
+    };
+    let route = asked.route(&found);
+    stages.0.push(words::log_stage(config, route));
+    let site = found.site.map(|number| &config.sites[number as usize]);
     Ok(Explanation {
-        request: text,
+        request,
         stages: stages.0,
+        site: site.map(|site| site.name.clone()),
+        route: route.map(|route| route.name.clone()),
         outcome,
     })
+}
+
+fn why_this_listener(query: &Query, url: &Url, position: usize, listeners: &[Listener]) -> String {
+    if query.listener.is_some() {
+        return "asked for".to_owned();
+    }
+    if url.is_https {
+        return "this version has no TLS: it is explained as over plain HTTP".to_owned();
+    }
+    let port = listeners[position].address.port();
+    let others: Vec<String> = listeners
+        .iter()
+        .enumerate()
+        .filter(|(other, one)| *other != position && one.address.port() == port)
+        .map(|(_, one)| one.address.to_string())
+        .collect();
+    match others.is_empty() {
+        true => format!("it has port {port}"),
+        false => format!(
+            "it has port {port}, and so has {}: choose with --listener",
+            others.join(", ")
+        ),
+    }
 }
 
 struct Stages(Vec<Stage>);
@@ -113,14 +144,12 @@ struct Asked<'c> {
 }
 
 impl Asked<'_> {
-    fn outcome(&self, octets: &[u8], stages: &mut Stages) -> Outcome {
-        match self.stages(octets, stages) {
-            Ok(forwarded) => Outcome::Forwarded(Box::new(forwarded)),
-            Err(reason) => Outcome::Refused(reason),
-        }
-    }
-
-    fn stages(&self, octets: &[u8], stages: &mut Stages) -> Result<Forwarded, Reason> {
+    fn stages(
+        &self,
+        octets: &[u8],
+        stages: &mut Stages,
+        found: &mut Found,
+    ) -> Result<Forwarded, Reason> {
         let limits = &self.config.defaults.limits;
         let mut parser = RequestParser::new();
         let limits = HeadLimits {
@@ -129,19 +158,25 @@ impl Asked<'_> {
         };
         match parser.parse(octets, &limits) {
             Ok(Progress::Complete) => {}
-            // A head that ends in the middle of a line that is too long for its limit, or has no end at all.
+            // It is waited for what never comes.
             Ok(Progress::Incomplete) => return Err(Reason::HeaderTimeout),
-            Err(error) => return Err(reason_of(error.kind)),
+            Err(error) => {
+                stages
+                    .0
+                    .push(refusal::of_parser(octets, error, self.config));
+                return Err(reason_of(error.kind));
+            }
         }
         let head = &parser.head;
-        let (facts, host) = dispatch::facts(head, octets)?;
-        stages.add(
-            "framing",
-            framing(facts.framing),
-            framing_why(facts.framing).to_owned(),
-        );
+        let octets = &octets[..head.length];
+        let (facts, host) = dispatch::facts(head, octets).inspect_err(|reason| {
+            stages.0.push(refusal::of_facts(head, octets, *reason));
+        })?;
+        stages.0.push(words::framing_stage(facts.framing));
+        stages.0.push(words::target_stage(&facts, octets));
         let client = dispatch::client_of(head, octets, &self.peer, &self.plan.routes);
-        self.client_stage(&client, stages);
+        let says = head.fields.has(FieldName::XForwardedFor);
+        stages.0.push(words::client_stage(&client, says));
         let request = Request {
             facts: &facts,
             host: host.as_ref(),
@@ -150,386 +185,110 @@ impl Asked<'_> {
             client,
             peer: self.peer,
         };
-        let (mut scratch, mut found) = (Vec::new(), Found::default());
-        let routed = dispatch::route(&request, &self.plan.routes, &mut scratch, &mut found);
-        let sent_path = facts.target.path.of(octets);
-        let site = self.site_stage(&found, host.as_ref(), &routed, stages)?;
-        let route = self.path_stage(&found, site, sent_path, &routed, stages)?;
-        access_stage(route, &client, routed.as_ref().err(), stages)?;
-        let routed = routed?;
-        if let Some(limit) = route.settings.limits.body {
-            stages.at(
-                "body",
-                format!("up to {limit} octets"),
-                "limits.body; a body that is streamed is cut off there".to_owned(),
-                route.origins.of("limits.body"),
-            );
-        }
-        if let Some(token) = routed.upgrade {
-            stages.at(
-                "upgrade",
-                String::from_utf8_lossy(token).into_owned(),
-                "it is in `upgrade`, the method is GET, and there is no body".to_owned(),
-                route.origins.of("upgrade"),
-            );
-        } else if facts.options.upgrade {
-            stages.at(
-                "upgrade",
-                "ignored".to_owned(),
-                "the protocol is not in `upgrade`, or the request is not a GET without a body"
-                    .to_owned(),
-                route.origins.of("upgrade"),
-            );
-        }
-        let labels: Vec<String> = self.keys(&routed).map(EndpointKey::label).collect();
-        let place = ["to", "builtin"]
-            .iter()
-            .find_map(|key| route.origins.of(key));
-        let why = match labels.len() {
-            1 => "its one target",
-            _ => "one after the other, each worker for itself; a failed attempt goes to the next",
+        let mut scratch = Vec::new();
+        let routed = dispatch::route(&request, &self.plan.routes, &mut scratch, found);
+        let raw = match facts.target.path.of(octets) {
+            [] => b"/",
+            raw => raw,
         };
-        stages.at(
-            "action",
-            format!("to {}", labels.join(", ")),
-            why.to_owned(),
-            place,
-        );
-        Ok(self.forwarded(site, route, octets, &parser, &facts, &routed, client))
-    }
-
-    fn client_stage(&self, client: &Client, stages: &mut Stages) {
-        let why = match (client.is_trusted, client.address == client.peer) {
-            (false, _) => "the peer's own address; it is not in server.trusted_proxies, so its forwarding fields are replaced".to_owned(),
-            (true, true) => "the peer is in server.trusted_proxies, and names nobody before it".to_owned(),
-            (true, false) => format!("{} is in server.trusted_proxies; X-Forwarded-For says so", client.peer),
-        };
-        stages.add("client", client.address.to_string(), why);
-    }
-
-    /// The site, if one was found; else its refusal.
-    fn site_stage<'s>(
-        &'s self,
-        found: &Found,
-        host: Option<&HostName>,
-        routed: &Result<Routed<'_>, Reason>,
-        stages: &mut Stages,
-    ) -> Result<&'s Site, Reason> {
-        let asked = host.map_or("no host".to_owned(), |host| format!("{:?}", host.as_str()));
-        let Some(number) = found.site else {
-            let reason = match routed {
-                Err(reason) => *reason,
-                Ok(_) => Reason::Internal,
-            };
+        let Some(site) = found.site.map(|site| &self.config.sites[site as usize]) else {
+            let reason = routed.err().unwrap_or(Reason::Internal);
             if reason == Reason::UnknownHost {
-                stages.add("site", "none".to_owned(), self.why_no_site(&asked, host));
+                let why = rivals::no_site(self.config, self.listener, host.as_ref());
+                stages.add("site", "none".to_owned(), why);
+            } else {
+                stages.0.extend(refusal::of_path(raw));
             }
             return Err(reason);
         };
-        let site = &self.config.sites[number as usize];
-        let why = match &site.host {
-            HostPattern::Exact(_) => format!("it has the host {asked}"),
-            HostPattern::Wildcard(suffix) => format!(
-                "no site has exactly {asked}; this one has every name of one label before .{}",
-                suffix.as_str()
-            ),
-            HostPattern::Any => format!(
-                "no other site on {} has {asked}; this one has all others",
-                self.listener.address
-            ),
+        stages.0.push(self.site_stage(site, host.as_ref()));
+        let Some(route) = self.route(found) else {
+            return Err(routed.err().unwrap_or(Reason::Internal));
         };
-        stages.at("site", site.name.clone(), why, Some(&site.place));
-        Ok(site)
-    }
-
-    fn why_no_site(&self, asked: &str, host: Option<&HostName>) -> String {
-        let here = self
-            .listener
-            .sites
-            .iter()
-            .map(|index| &self.config.sites[*index]);
-        let names: Vec<&str> = here.map(|site| site.name.as_str()).collect();
-        let elsewhere = self
-            .config
-            .sites
-            .iter()
-            .find(|site| match (&site.host, host) {
-                (HostPattern::Exact(known), Some(host)) => known == host,
-                (HostPattern::Exact(_) | HostPattern::Wildcard(_) | HostPattern::Any, _) => false,
-            });
-        let address = self.listener.address;
-        match (elsewhere, names.len()) {
-            (Some(site), _) => format!(
-                "`{}` at {} has {asked}, but not on {address}",
-                site.name, site.place
-            ),
-            (None, 0) => format!("there is no site on {address}"),
-            (None, 1..=8) => format!(
-                "no site has {asked}; those on {address} are {}",
-                names.join(", ")
-            ),
-            (None, count) => format!("none of the {count} sites on {address} has {asked}"),
+        stages.0.push(words::path_stage(site, route, raw));
+        let reason = routed.as_ref().err().copied();
+        if reason == Some(Reason::AmbiguousPath) {
+            let guarded = rivals::guarded_path(site, route, raw);
+            let other = guarded.map_or("another path", |route| &route.name);
+            stages.at(
+                "path",
+                "ambiguous".to_owned(),
+                format!(
+                    "an app that merges //, decodes %2F and %5C or cuts ;… would take it for {other}, which has an `allow` list"
+                ),
+                guarded.map(|route| &route.place),
+            );
+            return Err(Reason::AmbiguousPath);
         }
-    }
-
-    fn path_stage<'s>(
-        &self,
-        found: &Found,
-        site: &'s Site,
-        sent: &[u8],
-        routed: &Result<Routed<'_>, Reason>,
-        stages: &mut Stages,
-    ) -> Result<&'s Route, Reason> {
-        let refusal = || match routed {
-            Err(reason) => *reason,
-            Ok(_) => Reason::Internal,
-        };
-        let Some(number) = found.plan else {
-            return Err(refusal());
-        };
-        let before: usize = self
-            .config
-            .sites
-            .iter()
-            .take_while(|known| known.place != site.place)
-            .map(|known| known.routes.len())
-            .sum();
-        // Plans are numbered site by site, path by path.
-        let route = &site.routes[number as usize - before];
-        let shown = String::from_utf8_lossy(sent);
-        let mut why = match &route.pattern {
-            PathPattern::Exact(_) => "it is this path exactly".to_owned(),
-            PathPattern::Prefix(prefix) if prefix.is_empty() => match site.routes.len() {
-                1 => "the site has no other path".to_owned(),
-                _ => "no longer entry of the site takes it".to_owned(),
-            },
-            PathPattern::Prefix(_) => "the longest prefix that takes it".to_owned(),
-        };
-        if let Ok(routed) = routed {
-            let normal = String::from_utf8_lossy(routed.path);
-            if normal != shown {
-                why += &format!("; {shown} is matched and sent as {normal}");
-            }
+        stages.0.extend(words::access_stage(route, &client));
+        if reason == Some(Reason::AddressForbidden) {
+            return Err(Reason::AddressForbidden);
         }
-        stages.at("path", route.name.clone(), why, Some(&route.place));
-        match routed {
-            Err(Reason::NoRoute) => {
-                stages.add(
-                    "action",
-                    "none".to_owned(),
-                    "the site has only `paths`, and none of them takes this path".to_owned(),
-                );
-                Err(Reason::NoRoute)
-            }
-            Err(Reason::AmbiguousPath) => {
-                stages.add(
-                    "path",
-                    "ambiguous".to_owned(),
-                    "with `//` merged, `%2F` decoded or `;…` cut off it would be another path, which has an `allow` list".to_owned(),
-                );
-                Err(Reason::AmbiguousPath)
-            }
-            Ok(_) | Err(_) => Ok(route),
+        stages.0.extend(words::body_stage(route, facts.framing));
+        if reason == Some(Reason::NoRoute) {
+            let why = "the site has only `paths`, and none of them takes this path";
+            stages.at(
+                "action",
+                "none".to_owned(),
+                why.to_owned(),
+                Some(&site.place),
+            );
         }
-    }
-
-    /// The targets of a route, in the order of the file.
-    fn keys<'s>(&'s self, routed: &'s Routed<'_>) -> impl Iterator<Item = &'s EndpointKey> {
+        let routed = routed?;
+        stages
+            .0
+            .extend(words::upgrade_stage(route, &facts, &routed));
         let numbers = routed.plan.endpoints.as_deref().unwrap_or_default();
-        numbers
+        let endpoints: Vec<&EndpointKey> = numbers
             .iter()
             .map(|number| &self.plan.endpoints[number.index()])
+            .collect();
+        stages.0.push(words::action_stage(route, &endpoints));
+        let sending = Sending {
+            config: self.config,
+            route,
+            head,
+            octets,
+            facts: &facts,
+            routed: &routed,
+            client,
+            peer: &self.peer,
+            endpoints,
+        };
+        Ok(sending.forwarded())
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a step's result, and this is the last step"
-    )]
-    fn forwarded(
-        &self,
-        site: &Site,
-        route: &Route,
-        octets: &[u8],
-        parser: &RequestParser,
-        facts: &Facts<'_>,
-        routed: &Routed<'_>,
-        client: Client,
-    ) -> Forwarded {
-        let head = &parser.head;
-        let keys: Vec<&EndpointKey> = self.keys(routed).collect();
-        let authority = keys.first().map_or(String::new(), |key| key.authority());
-        let mut out = vec![0; room_for(octets.len(), &head.fields)];
-        let mut encoder = Encoder::new(&mut out);
-        compose_request(
-            &mut encoder,
-            &RequestParts {
-                head,
-                octets,
-                facts,
-                framing: facts.framing,
-                routed,
-                client,
-                peer_text: &self.peer.text,
-                port: self.peer.port,
-                endpoint: &authority,
-            },
-        );
-        let written = encoder.finish().expect("room was asked for");
-        let sent = String::from_utf8_lossy(&out[..written]).into_owned();
-        let (removed, added, replaced) = differences(&head.fields, octets, &sent);
-        Forwarded {
-            site: site.name.clone(),
-            route: route.name.clone(),
-            head: sent,
-            removed,
-            added,
-            replaced,
-            upstreams: keys.iter().map(|key| upstream(key)).collect(),
-            connect_limit: route.settings.timeouts.connect,
-            retry: retry_rule(head.method),
-            settings: settings(route),
-        }
-    }
-}
-
-fn access_stage(
-    route: &Route,
-    client: &Client,
-    refusal: Option<&Reason>,
-    stages: &mut Stages,
-) -> Result<(), Reason> {
-    let place = route.origins.of("allow");
-    let Allow::Nets(networks) = &route.settings.allow else {
-        return Ok(());
-    };
-    let is_refused = refusal == Some(&Reason::AddressForbidden);
-    let admits = networks
-        .iter()
-        .find(|network| Allow::Nets(vec![**network]).permits(client.address));
-    let (decision, why) = match admits {
-        Some(network) => ("admitted", format!("{} is in {network}", client.address)),
-        None => (
-            "refused",
-            format!("{} is in none of the networks of `allow`", client.address),
-        ),
-    };
-    stages.at("access", decision.to_owned(), why, place);
-    match is_refused {
-        true => Err(Reason::AddressForbidden),
-        false => Ok(()),
-    }
-}
-
-fn framing(framing: Framing) -> String {
-    match framing {
-        Framing::None => "no body".to_owned(),
-        Framing::Length(length) => format!("a body of {length} octets"),
-        Framing::Chunked => "a chunked body".to_owned(),
-        Framing::UntilClose => "a body until close".to_owned(),
-    }
-}
-
-fn framing_why(framing: Framing) -> &'static str {
-    match framing {
-        Framing::None => "neither Content-Length nor Transfer-Encoding",
-        Framing::Length(_) => "Content-Length",
-        Framing::Chunked => "Transfer-Encoding; held whole, it is sent on with a Content-Length",
-        Framing::UntilClose => "the response's alone",
-    }
-}
-
-/// Every target of a configuration, once.
-pub fn upstreams_of(config: &Config) -> Vec<Upstream> {
-    plan(config).endpoints.iter().map(upstream).collect()
-}
-
-fn upstream(key: &EndpointKey) -> Upstream {
-    let target = match key {
-        EndpointKey::Whoami => Target::BuiltIn,
-        EndpointKey::Address(EndpointAddress::Port(port)) => Target::Tcp(
-            vec![
-                IpAddr::from([127, 0, 0, 1]),
-                IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-            ],
-            *port,
-        ),
-        EndpointKey::Address(EndpointAddress::Unix(path)) => Target::Unix(path.clone()),
-        EndpointKey::Address(EndpointAddress::Tcp { host, port }) => match host.parse() {
-            Ok(ip) => Target::Tcp(vec![ip], *port),
-            Err(_) => Target::Name(host.clone(), *port),
-        },
-    };
-    Upstream {
-        label: key.label(),
-        target,
-    }
-}
-
-type Differences = (
-    Vec<String>,
-    Vec<(String, String)>,
-    Vec<(String, String, String)>,
-);
-
-/// What of the fields that came is gone, new, or another.
-fn differences(fields: &Fields, octets: &[u8], sent: &str) -> Differences {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    let came: Vec<(String, String)> = fields
-        .iter()
-        .map(|line| (text(line.name.of(octets)), text(line.value.of(octets))))
-        .collect();
-    let goes: Vec<(String, String)> = sent
-        .split("\r\n")
-        .skip(1)
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let is_same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
-    let (mut removed, mut added, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, old) in &came {
-        let mut now = goes.iter().filter(|(new, _)| is_same(new, name));
-        match now.clone().next() {
-            None => removed.push(name.clone()),
-            Some((_, new)) if now.all(|(_, value)| value != old) => {
-                replaced.push((name.clone(), old.clone(), new.clone()));
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, value) in goes {
-        if !came.iter().any(|(known, _)| is_same(known, &name)) {
-            added.push((name, value));
-        }
-    }
-    (removed, added, replaced)
-}
-
-fn settings(route: &Route) -> Vec<Setting> {
-    const SHOWN: [&str; 12] = [
-        "host",
-        "timeouts.body_idle",
-        "timeouts.write_idle",
-        "timeouts.keepalive",
-        "timeouts.connect",
-        "timeouts.response",
-        "timeouts.tunnel_idle",
-        "timeouts.upstream_idle",
-        "limits.body",
-        "limits.request_buffer",
-        "limits.response_buffer",
-        "log",
-    ];
-    let values = route.settings.shown();
-    let value_of = |key: &str| {
-        let found = values.iter().find(|(known, _)| known == key);
-        found.map(|(_, value)| value.clone()).unwrap_or_default()
-    };
-    SHOWN
-        .iter()
-        .map(|key| Setting {
-            key,
-            value: value_of(key),
-            place: route.origins.of(key).cloned(),
+    /// Plans are numbered site by site, path by path.
+    fn route(&self, found: &Found) -> Option<&Route> {
+        let routes = self.config.sites.iter().flat_map(|site| &site.routes);
+        routes.zip(0u32..).find_map(|(route, number)| {
+            let is_it = found.plan == Some(number);
+            is_it.then_some(route)
         })
-        .collect()
+    }
+
+    fn site_stage(&self, site: &Site, host: Option<&HostName>) -> Stage {
+        let asked = host.map_or("no host".to_owned(), |host| format!("{:?}", host.as_str()));
+        let address = self.listener.address;
+        let mut why = match &site.host {
+            HostPattern::Exact(_) => format!("it has the host {asked}"),
+            HostPattern::Wildcard(suffix) => {
+                format!(
+                    "no site on {address} has {asked} itself; this one has every name of one label before .{suffix}"
+                )
+            }
+            HostPattern::Any => {
+                format!("no site on {address} has {asked}; this one has all that no other has")
+            }
+        };
+        if let Some(beaten) = rivals::beaten_sites(self.config, self.listener, site, host) {
+            why += &format!("; {beaten}");
+        }
+        Stage {
+            name: "site",
+            decision: site.name.clone(),
+            why,
+            place: Some(site.place.clone()),
+        }
+    }
 }
