@@ -372,6 +372,20 @@ fn a_site_whose_target_does_not_resolve_is_alone_in_its_trouble() {
 }
 
 #[test]
+fn a_name_that_is_given_twice_counts_once() {
+    let a = origin("a");
+    let files = Files::new(&format!("[sites]\n\"http://a.test\" = {}\n", a.port()));
+    let same = files.path("hotgate.toml");
+    let twice = ["-c", same.to_str().expect("a path of ours")];
+    let hotgate = Hotgate::command(files.command("run", &twice), Folder::new());
+    assert_eq!(ask(&hotgate, "a.test").1, "a");
+    drop(hotgate);
+    files.write("hotgate.toml", "[sites\n");
+    let hotgate = Hotgate::command(files.command("run", &twice), Folder::new());
+    assert_eq!(ask(&hotgate, "a.test").1, "a", "from the last good copy");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let missing = Path::new("/nonexistent/hotgate.toml");
     for verb in ["run", "check"] {

@@ -22,6 +22,7 @@ fn run(folder: &Folder, text: &str, arguments: &[&str]) -> (i32, String, String)
         .args(arguments)
         .args(["-c", "h.toml", "-q"])
         .current_dir(folder.path())
+        .env("STATE_DIRECTORY", folder.path().join("state"))
         .stdin(Stdio::null())
         .output()
         .expect("hotgate starts");

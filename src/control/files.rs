@@ -96,6 +96,10 @@ fn users_file() -> Option<PathBuf> {
 
 impl Files {
     fn add(&mut self, path: &Path, layer: u16) -> Result<(), (PathBuf, io::Error)> {
+        // Named twice it would override itself.
+        if self.found.iter().any(|found| found.path == path) {
+            return Ok(());
+        }
         self.found.push(Found {
             path: path.to_owned(),
             layer,

@@ -118,7 +118,7 @@ pub fn load(named: &[PathBuf], good: Option<&LastGood>) -> Result<Loaded, Refuse
             Err(found) => found,
         };
         for diagnostic in &found {
-            faulty.extend(index_of(&files.found, diagnostic));
+            faulty.extend(index_of(&files.found, &texts, diagnostic));
         }
         if is_first_round {
             // What only shows once a copy stands in is a fault of that round, not of the files.
@@ -132,7 +132,10 @@ pub fn load(named: &[PathBuf], good: Option<&LastGood>) -> Result<Loaded, Refuse
                 without_copy: Vec::new(),
             });
         };
-        assert!(!faulty.is_empty(), "every fault is in a file");
+        assert!(
+            !faulty.is_empty(),
+            "every fault is in a file that is in use"
+        );
         let is_first_start = good.is_empty();
         let mut without_copy = Vec::new();
         for index in std::mem::take(&mut faulty) {
@@ -199,11 +202,15 @@ fn name_of(path: &Path, is_copy: bool) -> String {
     }
 }
 
-fn index_of(found: &[Found], diagnostic: &Diagnostic) -> Option<usize> {
-    found.iter().position(|found| {
-        [false, true]
-            .iter()
-            .any(|is_copy| *diagnostic.place.source == *name_of(&found.path, *is_copy))
+/// The file that a fault is in; never one that is left out, so that each round leaves fewer texts to replace.
+fn index_of(found: &[Found], texts: &[Text], diagnostic: &Diagnostic) -> Option<usize> {
+    found.iter().zip(texts).position(|(found, text)| {
+        let is_copy = match text {
+            Text::Own(_) => false,
+            Text::Copy(_) => true,
+            Text::LeftOut => return false,
+        };
+        *diagnostic.place.source == *name_of(&found.path, is_copy)
     })
 }
 

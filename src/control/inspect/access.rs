@@ -14,6 +14,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use super::finding::{Finding, Mark};
 use super::users::{User, group_name};
 use crate::config::{Action, Config, EndpointAddress, LogTarget};
+use crate::control::last_good::state_folder;
 
 /// The bit by which a file is readable for everybody.
 const OTHERS_READ: u32 = 0o004;
@@ -35,7 +36,12 @@ enum Use {
     Connect,
     /// A file is appended to, or made.
     Append,
+    /// Files are made in a folder.
+    Fill,
 }
+
+/// Where the access log is when nobody says another place.
+const LOG_FOLDER: &str = "/var/log/hotgate";
 
 /// What stands in the way.
 struct Obstacle {
@@ -122,8 +128,19 @@ fn named(config: &Config, files: &[PathBuf]) -> Vec<Named> {
             }
         }
     }
-    if let LogTarget::File(path) = &config.log.access.path {
-        add(path, Use::Append);
+    // systemd and the package make these two; what is not there is not asked for.
+    let mut add_folder = |folder: &Path| {
+        if folder.is_dir() {
+            add(folder, Use::Fill);
+        }
+    };
+    if let Some(folder) = state_folder() {
+        add_folder(&folder);
+    }
+    match &config.log.access.path {
+        LogTarget::File(path) => add(path, Use::Append),
+        LogTarget::Default => add_folder(Path::new(LOG_FOLDER)),
+        LogTarget::Stdout | LogTarget::Off => {}
     }
     named
 }
@@ -146,6 +163,7 @@ fn obstacle(named: &Named) -> Option<Obstacle> {
         Use::Connect => (path, Access::WRITE_OK, "rw"),
         Use::Append if path.exists() => (path, Access::WRITE_OK, "rw"),
         Use::Append => (path.parent()?, Access::WRITE_OK | Access::EXEC_OK, "rwx"),
+        Use::Fill => (path, Access::WRITE_OK | Access::EXEC_OK, "rwx"),
     };
     if access(path, wanted).is_ok() {
         return None;
@@ -177,6 +195,7 @@ fn finding(user: &User, named: &Named, obstacle: Option<&Obstacle>) -> Finding {
         Use::List => "list it",
         Use::Connect => "connect to it",
         Use::Append => "write it",
+        Use::Fill => "write into it",
     };
     let Some(obstacle) = obstacle else {
         return Finding::new(
