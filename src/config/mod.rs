@@ -24,6 +24,7 @@ mod diagnostic;
 mod dump;
 mod duplicates;
 mod edit;
+mod excerpt;
 mod expand;
 mod foreign;
 mod foreign_words;

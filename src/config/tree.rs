@@ -67,32 +67,32 @@ impl Digits {
 
 impl Value {
     pub(super) fn as_str(&self) -> Option<&str> {
-        match self {
-            Value::String(text) => Some(&text.text),
-            _ => None,
-        }
+        let Value::String(text) = self else {
+            return None;
+        };
+        Some(&text.text)
     }
 
     pub(super) fn as_integer(&self) -> Option<&Digits> {
-        match self {
-            Value::Integer(digits) => Some(digits),
-            _ => None,
-        }
+        let Value::Integer(digits) = self else {
+            return None;
+        };
+        Some(digits)
     }
 
     pub(super) fn as_table(&self) -> Option<&[Member]> {
-        match self {
-            Value::Table(members) => Some(members),
-            _ => None,
-        }
+        let Value::Table(members) = self else {
+            return None;
+        };
+        Some(members)
     }
 
     /// The text of a string that had a `${…}`.
     pub(super) fn as_expanded(&self) -> Option<&str> {
-        match self {
-            Value::String(text) if text.is_expanded => Some(&text.text),
-            _ => None,
-        }
+        let Value::String(text) = self else {
+            return None;
+        };
+        text.is_expanded.then_some(text.text.as_str())
     }
 
     pub(super) fn is_list(&self) -> bool {
