@@ -39,7 +39,7 @@ pub(super) struct CheckArgs {
 const USER: &str = "hotgate";
 
 /// Reads, tells, and answers with the exit code.
-pub(super) fn check(named: &[PathBuf], args: &CheckArgs, is_json: bool) -> Exit {
+pub(super) fn check(named: &[PathBuf], args: &CheckArgs, is_verbose: bool, is_json: bool) -> Exit {
     if is_json {
         return check_as_json(named, args);
     }
@@ -50,7 +50,8 @@ pub(super) fn check(named: &[PathBuf], args: &CheckArgs, is_json: bool) -> Exit 
     let findings = look(args, &loaded);
     for finding in &findings {
         // What is as it should be is told where it was asked for, and the trial as another user is not.
-        if finding.mark != Mark::Good || finding.code != "access" || args.user.is_some() {
+        let is_asked = finding.code != "access" || args.user.is_some();
+        if finding.mark != Mark::Good || is_asked || is_verbose {
             print_painted(&loaded.config.secrets.mask(&format!("{finding}\n")));
         }
     }

@@ -52,7 +52,7 @@ struct General {
     /// Say less
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Say more
+    /// Say more: `run` logs debug events, `check` tells what is fine too, `version` what it runs on
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -109,8 +109,8 @@ pub fn main() -> ExitCode {
     } = arguments.general;
     set_manner(quiet, color);
     let exit = match arguments.verb {
-        Verb::Run(args) => run::run(&config, &args),
-        Verb::Check(args) => check::check(&config, &args, json),
+        Verb::Run(args) => run::run(&config, &args, verbose),
+        Verb::Check(args) => check::check(&config, &args, verbose > 0, json),
         Verb::Explain(args) => explain::explain(&config, &args, json),
         Verb::ListKeys(args) => list_keys::list_keys(&args, json),
         Verb::Completions(args) => completions::completions(&args, Arguments::command()),

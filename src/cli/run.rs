@@ -20,16 +20,24 @@ pub(super) struct RunArgs {
 }
 
 /// Reads the configuration and serves it until a signal.
-pub(super) fn run(named: &[PathBuf], args: &RunArgs) -> Exit {
+///
+/// `verbosity` counts `-v`: debug events with one, all of them with more.
+pub(super) fn run(named: &[PathBuf], args: &RunArgs, verbosity: u8) -> Exit {
     let good = state_folder().map(|state| LastGood::new(&state));
     let loaded = match &good {
         Some(good) if !args.strict => read_as_far_as_good(named, good),
         Some(_) | None => read(named),
     };
-    let loaded = match loaded {
+    let mut loaded = match loaded {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    let level = &mut loaded.config.log.level;
+    *level = (*level).max(match verbosity {
+        0 => *level,
+        1 => Level::Debug,
+        _ => Level::Trace,
+    });
     let texts = loaded.good;
     run_config(loaded.config, |addresses| {
         // In force: from here on these are the good ones.

@@ -91,6 +91,12 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
     for (index, (file, (_, errors))) in files.iter().zip(&parsed).enumerate() {
         if file.kind != FileKind::Generated {
             syntax(errors, index, sources[index].text, &mut faults);
+            // Whatever is dropped as noise: what is no TOML is never taken.
+            if let Some(error) = errors.first().filter(|_| !faults.has_errors_in(index)) {
+                let span = error.span().unwrap_or_default();
+                let fault = Fault::new("syntax", span, error.message());
+                faults.error(fault.shifted(faults.base(index)));
+            }
         }
     }
     if !faults.has_errors() {
@@ -322,7 +328,8 @@ fn syntax(errors: &[TomlError], source: usize, text: &str, faults: &mut Faults) 
         let line = before.rfind('\n').map_or(0, |at| at + 1);
         let is_header = text[line..].trim_start().starts_with('[');
         let table = before.rfind("\n[").map_or(0, |at| at + 1);
-        faults.forget_after(source, if is_header { line } else { table });
+        let from = if is_header { line } else { table };
+        faults.forget_lacks(source, from..line);
         // A repeated key after a fault that swallowed a header is no repetition.
         repeated.retain(|span| span.start < first.start);
     }

@@ -25,6 +25,9 @@ use super::secrets::Secrets;
 /// Faults kept of one source. A text of nothing but faults must not make a report a hundred times its size.
 const FAULTS_MAX: usize = 200;
 
+/// The code of a site or path without an action.
+pub(super) const NO_ACTION: &str = "no-action";
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -173,6 +176,8 @@ struct Text<'s> {
 struct Found {
     source: usize,
     offset: usize,
+    /// It is of no octet: of a value that the text does not have.
+    is_of_nothing: bool,
     diagnostic: Diagnostic,
 }
 
@@ -281,7 +286,7 @@ impl<'s> Faults<'s> {
             label: shown(&fault.label),
             mend: mend.lines().map(shown).collect::<Vec<_>>().join("\n"),
         };
-        let offset = fault.span.start;
+        let (offset, is_of_nothing) = (fault.span.start, fault.span.is_empty());
         // A site that several layers have a part of is read once with each of them.
         let is_known = |found: &Found| found.offset == offset && found.diagnostic == diagnostic;
         if self.found.iter().any(is_known) {
@@ -291,6 +296,7 @@ impl<'s> Faults<'s> {
         self.found.push(Found {
             source,
             offset,
+            is_of_nothing,
             diagnostic,
         });
     }
@@ -306,6 +312,13 @@ impl<'s> Faults<'s> {
         self.found.iter().any(is_error)
     }
 
+    /// Whether one of them is an error of this source.
+    pub(super) fn has_errors_in(&self, source: usize) -> bool {
+        let is_error =
+            |found: &Found| found.source == source && found.diagnostic.severity == Severity::Error;
+        self.found.iter().any(is_error)
+    }
+
     /// Takes the faults back that were found after there were `count`.
     pub(super) fn take_after(&mut self, count: usize) -> Vec<Diagnostic> {
         let taken = self.found.drain(count..).collect::<Vec<_>>();
@@ -315,13 +328,23 @@ impl<'s> Faults<'s> {
         taken.into_iter().map(|found| found.diagnostic).collect()
     }
 
-    /// Drops the errors of this source at or after an octet of it: what follows from a syntax error is noise.
+    /// Drops the errors of this source from an octet of it on: what follows from a syntax error is noise.
     pub(super) fn forget_after(&mut self, source: usize, octet: usize) {
-        let offset = self.base(source) + octet;
+        self.forget_lacks(source, octet..octet);
+    }
+
+    /// The same from the end of a range on; and within it what is lacking, which may stand in the part that could not
+    /// be read.
+    pub(super) fn forget_lacks(&mut self, source: usize, octets: Range<usize>) {
+        let base = self.base(source);
+        let (start, end) = (base + octets.start, base + octets.end);
         // What was said of these ranges may be what is dropped now.
         self.poisoned.clear();
-        self.found
-            .retain(|found| found.source != source || found.offset < offset);
+        self.found.retain(|found| {
+            let is_lack = found.is_of_nothing || found.diagnostic.code == NO_ACTION;
+            let is_before = found.offset < end && !is_lack;
+            found.source != source || is_before || (found.offset < start && !found.is_of_nothing)
+        });
     }
 
     /// Drops what was said of this offset: something better is.

@@ -96,6 +96,12 @@ fn pin(entry: &Entry, faults: &mut Faults) -> Option<Pin> {
 }
 
 fn addresses(entry: &Entry, faults: &mut Faults) -> Option<Vec<ListenAddress>> {
+    if let Some(port) = entry.value.as_integer() {
+        let fault = entry.wrong_type(ADDRESSES);
+        let mend = format!("[\":{}\"]", port.as_str());
+        faults.error(fault.replace(entry.span.clone(), mend));
+        return None;
+    }
     let items = entry.list(ADDRESSES, faults)?;
     if !(1..=LISTENERS_MAX).contains(&items.len()) {
         let message = format!("`{}` must have 1 to {LISTENERS_MAX} addresses", entry.name);

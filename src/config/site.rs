@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::policy::route::PathPattern;
 
-use super::diagnostic::{Fault, Faults};
+use super::diagnostic::{Fault, Faults, NO_ACTION};
 use super::foreign::{self, Where};
 use super::host::{self, HostKey};
 use super::keys::{Level, refuse};
@@ -81,7 +81,7 @@ pub(super) fn site(
     let paths = own.paths.take().unwrap_or_default();
     if is_whole && !own.has_action && paths.is_empty() && faults.count() == faults_before {
         let message = format!("the site `{}` has no action", entry.name);
-        let fault = Fault::new("no-action", entry.key.clone(), message);
+        let fault = Fault::new(NO_ACTION, entry.key.clone(), message);
         faults.error(
             fault
                 .label("needs one of `to`, `builtin`, `paths`")
@@ -155,7 +155,7 @@ fn route(entry: &Entry, site: &Body, is_whole: bool, faults: &mut Faults) -> Opt
     }
     if is_whole && !own.has_action && !site.has_action && faults.count() == faults_before {
         let message = format!("the path `{}` has no action, nor has its site", entry.name);
-        let fault = Fault::new("no-action", entry.key.clone(), message);
+        let fault = Fault::new(NO_ACTION, entry.key.clone(), message);
         faults.error(
             fault
                 .label("needs one of `to`, `builtin`")

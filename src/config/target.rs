@@ -134,7 +134,9 @@ pub(super) fn parse(text: &str) -> Result<EndpointAddress, TargetError> {
     }
     let is_name = !text.contains(['.', ':']) && HostName::parse(text.as_bytes()).is_ok();
     if is_name {
-        return Err(later(format!("names of upstreams, as {text:?},")));
+        return Err(later(format!(
+            "{text:?} has no port, and names of upstreams"
+        )));
     }
     tcp(text).map_err(error)
 }

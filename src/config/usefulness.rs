@@ -16,6 +16,9 @@ use crate::policy::route::PathPattern;
 
 /// Looks at the merged tree and at what was read from it. Only called when there is no error.
 pub(super) fn warn(tree: &[Member], config: &Config, faults: &mut Faults) {
+    if config.sites.is_empty() {
+        nothing_served(tree, faults);
+    }
     let read: HashMap<&Place, &Site> = config
         .sites
         .iter()
@@ -35,6 +38,17 @@ pub(super) fn warn(tree: &[Member], config: &Config, faults: &mut Faults) {
             "defaults" => of_settings(&entry, faults),
             _ => {}
         }
+    }
+}
+
+/// Told where sites would stand; a configuration without any file is nobody's mistake.
+fn nothing_served(tree: &[Member], faults: &mut Faults) {
+    let found = entries(tree);
+    let sites = found.iter().find(|entry| entry.name == "sites");
+    if let Some(entry) = sites.or(found.first()) {
+        let message = "there is no site: every request is answered with 421";
+        let fault = Fault::new("no-sites", entry.key.clone(), message);
+        faults.warning(fault.write("[sites]\n\"example.com\" = 3000"));
     }
 }
 
