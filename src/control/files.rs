@@ -64,14 +64,15 @@ pub fn find(named: &[PathBuf]) -> Result<Files, (PathBuf, io::Error)> {
     } else if let Some(path) = users_file() {
         files.add(&path, 0)?;
     }
-    let generated = Path::new(GENERATED_FOLDER);
-    for path in files.list(generated)? {
-        files.found.push(Found {
+    // Another process's folder: what it is like, and what else is in it, is no matter of the configuration.
+    let generated = list(Path::new(GENERATED_FOLDER)).unwrap_or_default();
+    files
+        .found
+        .extend(generated.read.into_iter().map(|path| Found {
             path,
             layer: 0,
             kind: FileKind::Generated,
-        });
-    }
+        }));
     if files.found.is_empty() {
         return Err((machine.to_owned(), io::ErrorKind::NotFound.into()));
     }
@@ -105,7 +106,13 @@ impl Files {
             layer,
             kind: FileKind::Main,
         });
-        for path in self.list(&drop_in_folder(path))? {
+        let drop_ins = list(&drop_in_folder(path))?;
+        for path in drop_ins.ignored {
+            if !self.ignored.contains(&path) {
+                self.ignored.push(path);
+            }
+        }
+        for path in drop_ins.read {
             // Two names in one folder have their drop-ins in common: they belong to the first.
             if self.found.iter().all(|found| found.path != path) {
                 self.found.push(Found {
@@ -117,33 +124,39 @@ impl Files {
         }
         Ok(())
     }
+}
 
-    /// The `*.toml` of a folder in name order; hidden files are nobody's configuration.
-    fn list(&mut self, folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err((folder.to_owned(), error)),
-        };
-        let mut paths = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| (folder.to_owned(), error))?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with('.') {
-                continue;
-            }
-            if name.ends_with(".toml") {
-                paths.push(entry.path());
-            } else {
-                self.ignored.push(entry.path());
-            }
+/// A folder's files, each kind in name order.
+#[derive(Default)]
+struct Listed {
+    read: Vec<PathBuf>,
+    ignored: Vec<PathBuf>,
+}
+
+/// Parts the `*.toml` of a folder from the rest; hidden files are nobody's configuration. No folder has no files.
+fn list(folder: &Path) -> Result<Listed, (PathBuf, io::Error)> {
+    let failed = |error| (folder.to_owned(), error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Listed::default()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut listed = Listed::default();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') {
+            continue;
         }
-        paths.sort();
-        self.ignored.sort();
-        self.ignored.dedup();
-        Ok(paths)
+        match name.ends_with(".toml") {
+            true => listed.read.push(entry.path()),
+            false => listed.ignored.push(entry.path()),
+        }
     }
+    listed.read.sort();
+    listed.ignored.sort();
+    Ok(listed)
 }
 
 fn drop_in_folder(file: &Path) -> PathBuf {
@@ -223,7 +236,7 @@ mod tests {
             ]
         );
         let ignored = ["sites.d/c.conf", "sites.d/d.toml~"].map(|name| folder.join(name));
-        assert_eq!(found.ignored[..2], ignored);
+        assert_eq!(found.ignored, ignored);
         fs::remove_dir_all(folder).expect("ours");
     }
 
