@@ -17,6 +17,7 @@ use monoio::BufResult;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent};
 use monoio::net::{TcpStream, UnixStream};
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::RecvFlags;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -103,6 +104,42 @@ impl Socket {
         // SAFETY: a shared reference suffices; none of the exclusive ones above outlives its submission.
         let stream = unsafe { &*self.stream.get() };
         stream.readable(false).await
+    }
+}
+
+impl Socket {
+    /// Out of the driver's hands; `None` while an operation or another handle has it.
+    pub(super) fn into_resting(self) -> Option<Resting> {
+        let stream = Rc::try_unwrap(self.stream).ok()?.into_inner();
+        // SAFETY: `into_raw_fd` releases the descriptor of its only owner (and panics if an operation is in flight,
+        // which a future that holds no handle of ours cannot be).
+        let fd = unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) };
+        Some(Resting { fd })
+    }
+}
+
+/// A connection out of the driver's hands: nothing is in flight on it.
+pub struct Resting {
+    fd: OwnedFd,
+}
+
+impl Resting {
+    /// Back in the hands of this thread's driver.
+    pub(super) fn into_socket(self) -> io::Result<Socket> {
+        Socket::from_fd(self.fd)
+    }
+
+    /// Is there nothing to read, nor an end or error to be seen?
+    pub fn is_silent(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = rustix::net::recv(&self.fd, &mut [0u8; 1], flags);
+        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    }
+}
+
+impl AsFd for Resting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

@@ -9,6 +9,7 @@
 //!   listener ──accept──► Stream ──receiver()──► Receiver   one receive, armed across awaits, never lost
 //!                           └─────sender()────► Sender     whole buffers, backpressure by await
 //!   Mailbox (eventfd) ──► worker      Wheel (timerfd) ──► Deadline ──► task
+//!   Lot (epoll): idle connections, without task or buffer ──► worker
 //! ```
 //!
 //! Invariants:
@@ -24,9 +25,11 @@ pub mod clock;
 pub mod connect;
 pub mod deadline;
 mod fd;
+mod gate;
 pub mod ladder;
 pub mod listener;
 pub mod mailbox;
+pub mod parking;
 pub mod stream;
 pub mod task;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use monoio::io::Canceller;
 use rustix::net::{Shutdown, shutdown, sockopt};
 
 use super::buffer::Buffer;
-use super::fd::Socket;
+use super::fd::{Resting, Socket};
 
 /// A connected socket, TCP or Unix. Clones are the same connection; the last one closes it.
 #[derive(Clone)]
@@ -56,6 +56,11 @@ impl Stream {
     /// As poll(2); a reset connection counts as readable.
     pub async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
+    }
+
+    /// The descriptor alone, where this is the last handle and no operation is in flight.
+    pub(super) fn into_resting(self) -> Option<Resting> {
+        self.socket.into_resting()
     }
 
     /// Makes closing send RST: the peer learns that what it got is not whole, or that nobody listens any more.

@@ -270,42 +270,6 @@ impl<'a> RequestBody<'a> {
         }
     }
 
-    /// After an upgrade: the next opaque octets from the client; `None` after its FIN.
-    ///
-    /// **Cancellation**: nothing is lost.
-    ///
-    /// # Errors
-    ///
-    /// The client is gone.
-    pub async fn next_opaque(&mut self) -> Result<Option<Buffer>, Reason> {
-        if let Some(held) = self.leftover.take() {
-            return Ok(Some(held));
-        }
-        if self.peer_finished {
-            return Ok(None);
-        }
-        if !self.receiver.is_armed() {
-            self.receiver.arm(Buffer::rent(
-                self.size.next(&BodyCursor::new(Framing::UntilClose)),
-            ));
-        }
-        let (result, piece) = self.receiver.recv().await;
-        match result {
-            Ok(0) => {
-                self.peer_finished = true;
-                Ok(None)
-            }
-            Ok(count) => {
-                self.counters
-                    .add(Counter::DownstreamBytesReceived, count as u64);
-                self.content_octets += count as u64;
-                self.size.learn(piece.receive_room() == 0);
-                Ok(Some(piece))
-            }
-            Err(error) => Err(reason_of(&error)),
-        }
-    }
-
     /// What was received behind the body: the beginning of the next request.
     pub fn into_leftover(self) -> Option<Buffer> {
         self.leftover

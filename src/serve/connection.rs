@@ -1,23 +1,25 @@
-//! One downstream connection: exchange after exchange, hot while there is something to do, cold in between.
+//! One downstream connection while it is hot: exchange after exchange.
 //!
 //! ```text
-//!   accept ──► HOT ── a second without a request ──► COLD ── octets ──► HOT ──► …
-//!               └── closed, refused, drained ──► lingering ──► gone
+//!   accept ──► HOT ── a second without a request ──► parked ── octets ──► HOT ──► …
+//!               ├── closed, refused, drained ──► lingering ──► gone
+//!               └── 101 ──► a tunnel
 //! ```
 //!
-//! The hot part is a boxed future with rented scratch, a receive armed and a buffer lent to it. The cold part is what
-//! stays of the task: the stream, a deadline and little else. The receive is disarmed on the way without losing
-//! an octet.
+//! Hot is a task with rented scratch, a receive armed and a buffer lent to it. A connection that is parked has none of
+//! it; the receive is disarmed on the way without losing an octet.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::core::Worker;
-use super::exchange::{After, Link, refuse, run};
+use super::core::{OpenConnection, Worker};
+use super::exchange::{After, Handover, Link, refuse, run};
 use super::head::{HOT_IDLE, HeadWait, NoHead, read_head};
 use super::incoming::Peer;
+use super::parked::{Parked, ParkedClient, Standing};
+use super::tunnel::{self, Side};
 use crate::h1::field_lines::HeadLimits;
-use crate::net::clock::{Tick, now};
+use crate::net::clock::now;
 use crate::net::{Buffer, Class, Deadline, Receiver, Stream};
 
 /// Octets that are read and thrown away after our last answer.
@@ -31,46 +33,50 @@ enum Cooled {
     Closed,
     /// Nothing is under way, and nothing was received that was not served.
     Idle,
+    /// It is the client's end of a tunnel now.
+    Tunnel(Side, Handover),
 }
 
-/// Serves a connection until it is closed.
-pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) {
-    let deadline = Deadline::new();
-    let timeouts = worker.current().snapshot.routes.defaults.timeouts.clone();
-    let mut keepalive = timeouts.keepalive;
-    // The first head's time runs from accept, however the connection comes and goes between hot and cold.
-    let mut due = Some(now().after(timeouts.header));
-    loop {
-        match Box::pin(hot(&worker, &stream, peer, &mut due, &mut keepalive)).await {
-            Cooled::Closed => return,
-            Cooled::Idle => {}
-        }
-        if worker.is_draining() {
-            return;
-        }
-        deadline.set_idle(cold_limit(keepalive, due));
-        match deadline.limit(stream.readable()).await {
-            Some(Ok(())) => {}
-            Some(Err(_)) | None => return,
-        }
+/// How a connection stands that has just been accepted: its first head's time runs from now.
+pub fn accepted(worker: &Worker) -> Standing {
+    let current = worker.current();
+    let timeouts = &current.snapshot.routes.defaults.timeouts;
+    Standing {
+        due: Some(now().after(timeouts.header)),
+        keepalive: timeouts.keepalive,
     }
 }
 
-/// How long the connection may stay cold: what is left of its limit after the hot second.
-fn cold_limit(keepalive: Duration, due: Option<Tick>) -> Duration {
-    match due {
-        Some(due) => due.since(now()),
-        None => keepalive.saturating_sub(HOT_IDLE),
-    }
-}
-
-async fn hot(
-    worker: &Rc<Worker>,
-    stream: &Stream,
+/// Serves a connection until it is closed, parked, or an end of a tunnel.
+pub async fn serve(
+    worker: Rc<Worker>,
+    stream: Stream,
     peer: Peer,
-    due: &mut Option<Tick>,
-    keepalive: &mut Duration,
-) -> Cooled {
+    mut standing: Standing,
+    open: OpenConnection,
+) {
+    match hot(&worker, &stream, peer, &mut standing).await {
+        Cooled::Closed => {}
+        Cooled::Idle if worker.is_draining() => {}
+        Cooled::Idle => park(&worker, stream, &peer, &standing, open),
+        Cooled::Tunnel(client, Handover { upstream, silent }) => {
+            tunnel::begin(&worker, client, upstream, silent, open);
+        }
+    }
+}
+
+/// Parks a connection on which nothing is under way, for what is left of its limit after the hot second. Where it
+/// cannot be, it is closed.
+fn park(worker: &Worker, stream: Stream, peer: &Peer, standing: &Standing, open: OpenConnection) {
+    let idle_until = || now().after(standing.keepalive.saturating_sub(HOT_IDLE));
+    let until = standing.due.unwrap_or_else(idle_until);
+    let kept = Parked::Client(ParkedClient::new(peer, standing));
+    if worker.lot().park(stream, until, kept).is_ok() {
+        open.stay_counted();
+    }
+}
+
+async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut Standing) -> Cooled {
     let mut scratch = worker.rent_scratch();
     let (mut receiver, sender) = (stream.disarmable_receiver(), stream.sender());
     let mut pending = None;
@@ -85,8 +91,8 @@ async fn hot(
                     fields: limits.header_count,
                 },
                 header: timeouts.header,
-                due: *due,
-                keepalive: *keepalive,
+                due: standing.due,
+                keepalive: standing.keepalive,
             }
         };
         let head = read_head(
@@ -103,11 +109,11 @@ async fn hot(
             receiver: &mut receiver,
             sender: &sender,
             scratch: &mut scratch,
-            keepalive,
+            keepalive: &mut standing.keepalive,
         };
         let after = match head {
             Ok(buffer) => {
-                *due = None;
+                standing.due = None;
                 run(&mut link, buffer).await
             }
             Err(NoHead::Idle) => return Cooled::Idle,
@@ -117,6 +123,15 @@ async fn hot(
         match after {
             After::Again(leftover) => pending = leftover,
             After::Close => return Cooled::Closed,
+            After::Tunnel(client, handover) => {
+                let side = Side::with_receiver(
+                    stream.clone(),
+                    receiver,
+                    client.leftover,
+                    client.has_finished,
+                );
+                return Cooled::Tunnel(side, handover);
+            }
             After::Linger => {
                 sender.finish();
                 linger(&mut receiver).await;

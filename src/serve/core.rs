@@ -2,15 +2,19 @@
 //! connections are open.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::parked::Parked;
 use super::scratch::{Rented, ScratchPool};
 use super::snapshot::{Current, Snapshot};
 use crate::http::date::imf_fixdate;
 use crate::net::Notify;
 use crate::net::clock::unix_nanos;
+use crate::net::parking::Lot;
+use crate::telemetry::access::PACKED_BYTES_MAX;
 use crate::telemetry::counters::{Counter, CounterBlock};
 use crate::telemetry::{AccessRecord, AccessSink, RequestId, RequestIdSource};
 use crate::upstream::Upstreams;
@@ -49,6 +53,8 @@ pub struct Worker {
     access: Option<AccessSink>,
     ids: RequestIdSource,
     scratch: ScratchPool,
+    /// Connections between two requests, and silent tunnels.
+    lot: Lot<Parked>,
     connections: Arc<ConnectionLimit>,
     /// Connections of this worker, and who waits for the last of them.
     open: Cell<usize>,
@@ -78,10 +84,14 @@ pub struct Parts {
 }
 
 impl Worker {
-    /// A worker without connections.
-    pub fn new(parts: Parts) -> Rc<Worker> {
-        let upstreams = Upstreams::new(parts.tokens, parts.counters.clone());
-        Rc::new(Worker {
+    /// A worker without connections, on its own thread.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor can be had for its parking lots.
+    pub fn new(parts: Parts) -> io::Result<Rc<Worker>> {
+        let upstreams = Upstreams::new(parts.tokens, parts.counters.clone())?;
+        Ok(Rc::new(Worker {
             number: parts.number,
             current: RefCell::new(Rc::new(Current::new(parts.snapshot, parts.number))),
             upstreams,
@@ -89,13 +99,14 @@ impl Worker {
             access: parts.access,
             ids: RequestIdSource::new(parts.boot, parts.number),
             scratch: ScratchPool::default(),
+            lot: Lot::new()?,
             connections: parts.connections,
             open: Cell::new(0),
             last_closed: Notify::new(),
             is_draining: Cell::new(false),
             date_second: Cell::new(u64::MAX),
             date_text: Cell::new([0; 29]),
-        })
+        }))
     }
 
     /// From the next exchange on, this snapshot holds.
@@ -123,6 +134,11 @@ impl Worker {
         &self.upstreams
     }
 
+    /// Its parking lot.
+    pub fn lot(&self) -> &Lot<Parked> {
+        &self.lot
+    }
+
     /// Its counters.
     pub fn counters(&self) -> &CounterBlock {
         &self.counters
@@ -146,6 +162,27 @@ impl Worker {
     /// Is there an access log?
     pub fn logs_access(&self) -> bool {
         self.access.is_some()
+    }
+
+    /// An exchange has ended with this status; 0: without one.
+    pub fn count_exchange(&self, status: u16) {
+        self.counters.add(Counter::Exchanges, 1);
+        let class = match status {
+            100..=299 => Counter::Responses2xx,
+            300..=399 => Counter::Responses3xx,
+            400..=499 => Counter::Responses4xx,
+            500.. => Counter::Responses5xx,
+            _ => Counter::ExchangesAborted,
+        };
+        self.counters.add(class, 1);
+    }
+
+    /// The record packed, to be completed and logged later; `None` where there is no log.
+    pub fn packed_access(&self, record: &AccessRecord<'_>) -> Option<Box<[u8]>> {
+        self.access.as_ref()?;
+        let mut packed = [0; PACKED_BYTES_MAX];
+        let length = record.pack(&mut packed)?;
+        Some(packed[..length].into())
     }
 
     /// Leaves a record in the access log.
@@ -180,6 +217,7 @@ pub struct OpenConnection {
     worker: Rc<Worker>,
     /// The process has no more than it may have.
     pub is_within_limit: bool,
+    is_parked: bool,
 }
 
 impl OpenConnection {
@@ -190,12 +228,30 @@ impl OpenConnection {
         OpenConnection {
             worker,
             is_within_limit,
+            is_parked: false,
+        }
+    }
+
+    /// It is parked: counted on, though nothing holds this any more.
+    pub fn stay_counted(mut self) {
+        self.is_parked = true;
+    }
+
+    /// One that was parked, held again.
+    pub fn resumed(worker: &Rc<Worker>) -> OpenConnection {
+        OpenConnection {
+            worker: worker.clone(),
+            is_within_limit: true,
+            is_parked: false,
         }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        if self.is_parked {
+            return;
+        }
         let worker = &self.worker;
         worker.connections.leave();
         worker.counters.add(Counter::ConnectionsClosed, 1);

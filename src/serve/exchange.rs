@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::body::{RequestBody, copy_of};
 use super::core::Worker;
 use super::dispatch::{self, Client, Facts, Found, Routed};
-use super::forward::{Forward, Trace, forward};
+use super::forward::{Forward, Forwarded, Switched, Trace, forward};
 use super::incoming::{BodySource, Incoming, Peer, ReplySink};
+use super::parked::{Silent, millis};
 use super::reply::Reply;
 use super::respond::{Answer, PageFormat, page};
 use super::scratch::Scratch;
 use super::snapshot::Current;
+use super::tunnel::Side;
 use crate::h1::framing::Framing;
 use crate::http::authority::HostName;
 use crate::http::fields::FieldName;
@@ -29,10 +31,28 @@ pub enum After {
     Again(Option<Buffer>),
     /// It is closed: all was read and all was sent.
     Close,
+    /// It is the client's end of a tunnel.
+    Tunnel(ClientEnd, Handover),
     /// FIN is sent, and what the client still sends is read for a moment, so that it sees our answer first.
     Linger,
     /// It is reset: the response is not whole and the client must notice.
     Abort,
+}
+
+/// How a client's connection stands when it becomes an end of a tunnel.
+pub struct ClientEnd {
+    /// Received behind the request head.
+    pub leftover: Option<Buffer>,
+    /// The client has sent FIN.
+    pub has_finished: bool,
+}
+
+/// The rest of a tunnel: its upstream end, and what is known of it.
+pub struct Handover {
+    /// The upstream's end.
+    pub upstream: Side,
+    /// What the tunnel is.
+    pub silent: Box<Silent>,
 }
 
 /// The connection that an exchange runs on.
@@ -120,8 +140,11 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
         }
         Err(reason) => Err(*reason),
     };
-    if let Err(reason) = outcome {
-        fail(worker, &mut incoming, slot, reason, &mut ended).await;
+    let mut switched = None;
+    match outcome {
+        Ok(Forwarded::Whole) => {}
+        Ok(Forwarded::Switched(upstream)) => switched = Some(upstream),
+        Err(reason) => fail(worker, &mut incoming, slot, reason, &mut ended).await,
     }
 
     let BodySource::Http1(body) = &incoming.body;
@@ -129,14 +152,60 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
     ended.content_read = body.content_octets();
     ended.content_sent = reply.content_octets();
     ended.peer_finished = body.peer_finished();
-    record(worker, &current, &incoming, slot, began_nanos, &ended);
+    let handover = switched.map(|upstream| {
+        worker.counters().add(Counter::TunnelsOpened, 1);
+        let record = |record: &AccessRecord<'_>| worker.packed_access(record);
+        let packed = with_record(
+            worker,
+            &current,
+            &incoming,
+            slot,
+            began_nanos,
+            &ended,
+            record,
+        );
+        hand_over(upstream, packed.flatten(), began_nanos, &ended)
+    });
+    if handover.is_none() {
+        record(worker, &current, &incoming, slot, began_nanos, &ended);
+    }
 
     if let Some(plan) = ended.found.plan {
         let plan = current.snapshot.routes.plan(plan);
         *link.keepalive = plan.settings.timeouts.keepalive;
     }
     let BodySource::Http1(body) = incoming.body;
-    after(&slot.progress.borrow(), &ended, body.into_leftover())
+    let leftover = body.into_leftover();
+    match handover {
+        Some(handover) => {
+            let has_finished = ended.peer_finished;
+            let client = ClientEnd {
+                leftover,
+                has_finished,
+            };
+            After::Tunnel(client, handover)
+        }
+        None => after(&slot.progress.borrow(), &ended, leftover),
+    }
+}
+
+fn hand_over(
+    switched: Switched,
+    record: Option<Box<[u8]>>,
+    began_nanos: u64,
+    ended: &Ended,
+) -> Handover {
+    let silent = Box::new(Silent {
+        endpoint: switched.token.stay_out(),
+        limit_ms: millis(switched.idle),
+        began_nanos,
+        upstream_began_nanos: ended.trace.began_nanos,
+        octets_up: 0,
+        octets_down: 0,
+        record,
+    });
+    let upstream = Side::new(switched.stream, Some(switched.first));
+    Handover { upstream, silent }
 }
 
 /// A connection that was given up may hold the slot for one more turn: then it keeps it, and this exchange has a new
@@ -222,18 +291,20 @@ async fn fail(
 }
 
 fn after(progress: &Progress, ended: &Ended, leftover: Option<Buffer>) -> After {
-    if may_reuse_downstream(progress) && !ended.peer_finished && !ended.trace.was_tunnel {
+    if may_reuse_downstream(progress) && !ended.peer_finished {
         return After::Again(leftover);
     }
-    let is_whole = progress.response_sent || (ended.trace.was_tunnel && ended.failure.is_none());
-    match (is_whole, progress.request_read && leftover.is_none()) {
+    match (
+        progress.response_sent,
+        progress.request_read && leftover.is_none(),
+    ) {
         (true, true) => After::Close,
         (true, false) => After::Linger,
         (false, _) => After::Abort,
     }
 }
 
-/// Leaves the exchange's record.
+/// Counts the exchange and leaves its record.
 fn record(
     worker: &Worker,
     current: &Current,
@@ -242,17 +313,36 @@ fn record(
     began: u64,
     ended: &Ended,
 ) {
-    let progress = slot.progress.borrow();
-    let status = match ended.own_status {
+    worker.count_exchange(status_of(slot, ended));
+    with_record(worker, current, incoming, slot, began, ended, |record| {
+        worker.log_access(record);
+    });
+}
+
+/// The status sent downstream; 0 if none was.
+fn status_of(slot: &Slot, ended: &Ended) -> u16 {
+    match ended.own_status {
         Some(code) => code,
-        None if progress.response_head_sent => slot.head.borrow().status.code(),
+        None if slot.progress.borrow().response_head_sent => slot.head.borrow().status.code(),
         None => 0,
-    };
-    count(worker, status);
+    }
+}
+
+/// Makes the exchange's record for `take`; `None` where none is kept.
+fn with_record<R>(
+    worker: &Worker,
+    current: &Current,
+    incoming: &Incoming<'_>,
+    slot: &Slot,
+    began: u64,
+    ended: &Ended,
+    take: impl FnOnce(&AccessRecord<'_>) -> R,
+) -> Option<R> {
+    let status = status_of(slot, ended);
     let snapshot = &current.snapshot;
     let plan = ended.found.plan.map(|number| snapshot.routes.plan(number));
     if !worker.logs_access() || plan.is_some_and(|plan| !plan.settings.log) {
-        return;
+        return None;
     }
     let ReplySink::Http1(reply) = &incoming.reply;
     let (head, octets) = (incoming.head, incoming.octets);
@@ -262,7 +352,7 @@ fn record(
         .endpoint
         .map(|number| &*snapshot.endpoints.of(number).label);
     let reason = ended.failure.map(Reason::text).unwrap_or_default();
-    worker.log_access(&AccessRecord {
+    Some(take(&AccessRecord {
         ts_unix_nanos: unix_nanos(),
         duration_nanos: precise_nanos().saturating_sub(began),
         upstream_duration_nanos: asked.map(|_| {
@@ -295,20 +385,7 @@ fn record(
         route: plan.map_or("", |plan| &plan.name),
         upstream: asked.unwrap_or_default(),
         reason: &reason,
-    });
-}
-
-fn count(worker: &Worker, status: u16) {
-    let counters = worker.counters();
-    counters.add(Counter::Exchanges, 1);
-    let class = match status {
-        100..=299 => Counter::Responses2xx,
-        300..=399 => Counter::Responses3xx,
-        400..=499 => Counter::Responses4xx,
-        500.. => Counter::Responses5xx,
-        _ => Counter::ExchangesAborted,
-    };
-    counters.add(class, 1);
+    }))
 }
 
 /// Answers octets that never became a request, and leaves a record of it.

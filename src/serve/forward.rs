@@ -1,6 +1,7 @@
 //! One proxied exchange: an endpoint, a connection to it, the attempt, and another one where that is allowed.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::compose::{self, RequestParts};
 use super::core::Worker;
@@ -8,20 +9,20 @@ use super::dispatch::{Client, Facts, Routed};
 use super::incoming::{BodySource, Incoming, ReplySink};
 use super::relay::{Attempt, Relayed, relay};
 use super::snapshot::Current;
-use super::tunnel;
 use crate::h1::chunked::{CHUNK_HEAD_BYTES_MAX, encode_chunk_head_before};
 use crate::h1::encode::Encoder;
 use crate::h1::field_lines::HeadLimits;
 use crate::h1::framing::Framing;
 use crate::net::clock::precise_nanos;
-use crate::net::{Buffer, Class, Deadline};
+use crate::net::{Buffer, Class, Deadline, Stream};
 use crate::policy::exchange::{
     IDLE_FOR_UNREPLAYABLE_MAX, Retry, may_retry, needs_fresh_connection,
 };
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
-use crate::upstream::connect::dial;
+use crate::upstream::connect::{check_out, dial};
 use crate::upstream::slot::SlotLimits;
+use crate::upstream::tokens::Token;
 use crate::upstream::{Connection, EndpointNumber, Lease, Slot};
 
 /// What is noted of an exchange with an upstream, for the record.
@@ -33,8 +34,26 @@ pub struct Trace {
     pub began_nanos: u64,
     /// When the response had been read, or the last attempt had failed.
     pub ended_nanos: u64,
-    /// A tunnel was opened.
-    pub was_tunnel: bool,
+}
+
+/// How an exchange that did not fail ended.
+pub enum Forwarded {
+    /// The response was passed on whole.
+    Whole,
+    /// Both sides have switched protocols.
+    Switched(Switched),
+}
+
+/// The upstream's end of a tunnel.
+pub struct Switched {
+    /// The connection.
+    pub stream: Stream,
+    /// Its token.
+    pub token: Token,
+    /// What came behind the 101.
+    pub first: Buffer,
+    /// How long nothing may pass.
+    pub idle: Duration,
 }
 
 /// All that stays the same from attempt to attempt.
@@ -63,7 +82,7 @@ pub async fn forward(
     incoming: &mut Incoming<'_>,
     slot: &mut Rc<Slot>,
     trace: &mut Trace,
-) -> Result<(), Reason> {
+) -> Result<Forwarded, Reason> {
     let held = this.prepare(incoming, slot).await?;
     let endpoints = this.routed.plan.endpoints.as_deref().unwrap_or_default();
     let mut next = Next::Any { tried: None };
@@ -83,7 +102,10 @@ pub async fn forward(
         let result = this
             .attempt(incoming, slot, endpoints[place], &next, &held, trace)
             .await;
-        let Err(reason) = result else { return Ok(()) };
+        let reason = match result {
+            Ok(forwarded) => return Ok(forwarded),
+            Err(reason) => reason,
+        };
         trace.ended_nanos = precise_nanos();
         let progress = *slot.progress.borrow();
         next = match may_retry(&progress, reason, endpoints.len() > 1) {
@@ -178,7 +200,7 @@ impl Forward<'_> {
         next: &Next,
         held: &Held,
         trace: &mut Trace,
-    ) -> Result<(), Reason> {
+    ) -> Result<Forwarded, Reason> {
         let ReplySink::Http1(reply) = &incoming.reply;
         let connection = self.connect(slot, endpoint, next, reply.deadline()).await?;
         let lease = Lease::begin(connection, slot.clone());
@@ -200,19 +222,20 @@ impl Forward<'_> {
             is_request_queued,
             worker: self.worker,
         };
-        match relay(&attempt, body, reply).await? {
-            Relayed::Whole => {}
+        let forwarded = match relay(&attempt, body, reply).await? {
+            Relayed::Whole => Forwarded::Whole,
             Relayed::Switched(first) => {
-                trace.was_tunnel = true;
-                self.worker.counters().add(Counter::TunnelsOpened, 1);
-                let carried =
-                    tunnel::carry(first, &lease, slot, body, reply, timeouts.tunnel_idle).await;
-                self.worker.counters().add(Counter::TunnelsClosed, 1);
-                carried?;
+                let (stream, token) = lease.into_stream().ok_or(Reason::UpstreamClosed)?;
+                Forwarded::Switched(Switched {
+                    stream,
+                    token,
+                    first,
+                    idle: timeouts.tunnel_idle,
+                })
             }
-        }
+        };
         trace.ended_nanos = precise_nanos();
-        Ok(())
+        Ok(forwarded)
     }
 
     /// An idle connection that may carry this request, or a new one.
@@ -227,7 +250,7 @@ impl Forward<'_> {
         let before = *slot.progress.borrow();
         let idle_max = needs_fresh_connection(&before).then_some(IDLE_FOR_UNREPLAYABLE_MAX);
         let idle = match next {
-            Next::Any { .. } => upstreams.check_out(endpoint, idle_max),
+            Next::Any { .. } => check_out(upstreams, endpoint, idle_max),
             Next::Again { .. } => None,
         };
         slot.progress.borrow_mut().begin_attempt(idle.is_some());

@@ -16,6 +16,7 @@
 //! - Every wait has a deadline, or ends with the connection that it waits for.
 //! - Every exchange leaves one access record, whatever became of it; only the end of the process cuts one off without.
 
+pub mod attend;
 pub mod body;
 pub mod compose;
 pub mod connection;
@@ -26,6 +27,7 @@ pub mod explain;
 pub mod forward;
 pub mod head;
 pub mod incoming;
+pub mod parked;
 pub mod relay;
 pub mod reply;
 pub mod respond;

@@ -123,11 +123,6 @@ impl<'a> Reply<'a> {
         }
         Ok(())
     }
-
-    /// Says that nothing more will be sent (FIN).
-    pub fn finish(&self) {
-        self.sender.finish();
-    }
 }
 
 /// Makes a chunk of the content in the window, in place; with `is_last` the last chunk follows it. The buffer has

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::connection::serve;
+use super::attend::{attend, close_clients};
+use super::connection::{accepted, serve};
 use super::core::{OpenConnection, Parts, Worker};
 use super::incoming::{IpText, Peer};
 use super::respond::{Answer, PageFormat, page};
@@ -63,13 +64,19 @@ pub fn run(setup: Setup, started: impl FnOnce(&Granted)) -> std::io::Result<()> 
 
 async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     let inbox = setup.slit.open()?;
-    let worker = Worker::new(setup.parts);
+    let worker = Worker::new(setup.parts)?;
     // A worker whose wheel or trimming died would be a worker without deadlines: both end the process.
     spawn(
         async { deadline::run_wheel().await.expect("the wheel's timer") },
         || std::process::abort(),
     );
-    spawn(trim_now_and_then(), || {});
+    spawn(trim_now_and_then(worker.clone()), || {});
+    let attended = worker.clone();
+    let attending = async move { attend(&attended).await.expect("the lot's gate") };
+    spawn(attending, || std::process::abort());
+    let upstreams = worker.upstreams().clone();
+    let watching = async move { upstreams.watch_parked().await.expect("the pool's gate") };
+    spawn(watching, || std::process::abort());
     let accepting = Accepting::start(&worker, setup.listeners);
     started();
     loop {
@@ -83,6 +90,7 @@ async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     }
     worker.begin_draining();
     accepting.stop().await;
+    close_clients(&worker);
     deadline::end_idle_waits();
     let stopped = async {
         loop {
@@ -97,10 +105,12 @@ async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn trim_now_and_then() {
+async fn trim_now_and_then(worker: Rc<Worker>) {
     loop {
         deadline::pause(TRIM_INTERVAL).await;
         buffer::trim();
+        worker.lot().trim();
+        worker.upstreams().trim();
     }
 }
 
@@ -177,11 +187,8 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
     let (worker, panicked) = (worker.clone(), worker.clone());
     let on_panic = move || panicked.counters().add(Counter::Panics, 1);
     if open.is_within_limit {
-        let served = async move {
-            serve(worker, stream, peer).await;
-            drop(open);
-        };
-        spawn(served, on_panic);
+        let standing = accepted(&worker);
+        spawn(serve(worker, stream, peer, standing, open), on_panic);
     } else {
         worker.counters().add(Counter::ConnectionsRefused, 1);
         let turned_away = async move {

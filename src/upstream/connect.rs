@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, Destiny};
 use super::endpoint::{Address, Endpoint, EndpointNumber};
 use super::flush::flush;
-use super::pool::Upstreams;
+use super::pool::{Idle, Upstreams};
 use super::reader::read;
 use crate::net::{Deadline, Stream, connect, race, spawn};
 use crate::policy::reason::Reason;
@@ -56,7 +56,28 @@ pub async fn dial(
     }
 }
 
-/// Starts the task that owns the connection for its life.
+/// An idle connection to the endpoint, the one that was used last, if it has been idle for less than `idle_max`.
+pub fn check_out(
+    upstreams: &Rc<Upstreams>,
+    endpoint: EndpointNumber,
+    idle_max: Option<Duration>,
+) -> Option<Rc<Connection>> {
+    let connection = loop {
+        match upstreams.take_idle(endpoint, idle_max)? {
+            Idle::Warm(connection) => break connection,
+            Idle::Parked(parked) => {
+                if let Some((connection, stream)) = parked.resume(upstreams.tokens()) {
+                    start(upstreams, &connection, stream);
+                    break connection;
+                }
+            }
+        }
+    };
+    upstreams.counters().add(Counter::UpstreamReuses, 1);
+    Some(connection)
+}
+
+/// Starts the task that owns the connection until it is closed, parked, or an end of a tunnel.
 fn start(upstreams: &Rc<Upstreams>, connection: &Rc<Connection>, stream: Stream) {
     let (owner, upstreams) = (connection.clone(), upstreams.clone());
     let panicked = (connection.clone(), upstreams.clone());
@@ -68,7 +89,11 @@ fn start(upstreams: &Rc<Upstreams>, connection: &Rc<Connection>, stream: Stream)
         async move {
             // Doom before both: a connection that was given up writes to no slot any more.
             race(owner.doomed.notified(), drive(&owner, &stream, &upstreams)).await;
-            close(&owner, &upstreams, Reason::UpstreamClosed);
+            match owner.destiny.get() {
+                Destiny::Closed => close(&owner, &upstreams, Reason::UpstreamClosed),
+                Destiny::Parked => upstreams.park(&owner, stream),
+                Destiny::Tunnel => owner.released.set(Some(stream)),
+            }
         },
         move || {
             let (connection, upstreams) = panicked;
@@ -81,7 +106,7 @@ fn start(upstreams: &Rc<Upstreams>, connection: &Rc<Connection>, stream: Stream)
 /// Sends and receives, in the order that tells an answer from octets that only cross a request: while nothing of it
 /// has been sent what comes is none, and a send that is complete is noted before the answer to it is looked at.
 async fn drive(connection: &Rc<Connection>, stream: &Stream, upstreams: &Rc<Upstreams>) {
-    let mut flush = pin!(flush(connection, stream));
+    let mut flush = pin!(flush(connection, stream, upstreams.counters()));
     let mut read = pin!(read(connection, stream, upstreams));
     poll_fn(|cx| {
         if connection.has_unsent_request() && read.as_mut().poll(cx).is_ready() {

@@ -9,11 +9,14 @@ use super::endpoint::EndpointNumber;
 use super::slot::{Slot, queue};
 use super::tokens::Token;
 use crate::net::clock::{Tick, now};
-use crate::net::{Buffer, Deadline, Notify};
+use crate::net::{Buffer, Deadline, Notify, Stream};
 use crate::policy::reason::Reason;
 
 /// Octets of a request that may wait in the outbox before its exchange is asked to wait.
 const OUTBOX_BYTES_MAX: usize = 64 << 10;
+
+/// How long an idle connection keeps its task and a receive armed; after that it is parked.
+const WARM_WAIT: Duration = Duration::from_secs(1);
 
 /// See the module. Shared by the pool, its own task and the exchange that has it.
 pub struct Connection {
@@ -31,7 +34,22 @@ pub struct Connection {
     /// How long it may be idle.
     pub(super) idle_limit: Cell<Duration>,
     pub(super) idle: Deadline,
-    _token: Token,
+    /// Until the connection is given to a tunnel or parked.
+    token: Cell<Option<Token>>,
+    pub(super) destiny: Cell<Destiny>,
+    /// The stream, once the connection's task has ended and a tunnel is to have it.
+    pub(super) released: Cell<Option<Stream>>,
+}
+
+/// What becomes of the stream when the connection's task has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Destiny {
+    /// It is closed.
+    Closed,
+    /// It is parked, idle.
+    Parked,
+    /// It is an end of a tunnel.
+    Tunnel,
 }
 
 /// What waits to be sent on a connection.
@@ -40,8 +58,6 @@ pub(super) struct Outbox {
     pub(super) waiting_bytes: Cell<usize>,
     /// The exchange has put its last buffer in.
     pub(super) is_closed: Cell<bool>,
-    /// FIN is to follow the last buffer.
-    pub(super) wants_fin: Cell<bool>,
     /// A send is under way.
     pub(super) is_sending: Cell<bool>,
     /// A send failed: what is put in is thrown away.
@@ -64,7 +80,6 @@ impl Connection {
                 buffers: RefCell::new(VecDeque::with_capacity(4)),
                 waiting_bytes: Cell::new(0),
                 is_closed: Cell::new(false),
-                wants_fin: Cell::new(false),
                 is_sending: Cell::new(false),
                 is_broken: Cell::new(false),
                 filled: Notify::new(),
@@ -75,7 +90,9 @@ impl Connection {
             idle_default: idle_limit,
             idle_limit: Cell::new(idle_limit),
             idle: Deadline::new(),
-            _token: token,
+            token: Cell::new(Some(token)),
+            destiny: Cell::new(Destiny::Closed),
+            released: Cell::new(None),
         })
     }
 
@@ -111,14 +128,34 @@ impl Connection {
         self.doomed.notify();
     }
 
-    /// The last exchange is complete: from now on it is idle.
+    /// Since when it is idle.
+    pub(super) fn idle_since(&self) -> Tick {
+        self.idle_since.get()
+    }
+
+    /// The last exchange is complete: from now on it is idle, and its task waits with a receive armed for a while.
     pub(super) fn rest(&self) {
         assert!(
             self.fifo.borrow().is_empty() && !self.is_doomed(),
             "pooled while in use"
         );
         self.idle_since.set(now());
-        self.idle.set_idle(self.idle_limit.get());
+        self.idle.set_idle(self.idle_limit.get().min(WARM_WAIT));
+    }
+
+    /// Is it to be parked once it has been idle with its task for a while?
+    pub(super) fn outlives_warmth(&self) -> bool {
+        self.idle_limit.get() > WARM_WAIT
+    }
+
+    /// Its token, if it still has it.
+    pub(super) fn take_token(&self) -> Option<Token> {
+        self.token.take()
+    }
+
+    /// Is a part of a request still to be sent, or on its way?
+    pub(super) fn is_sending(&self) -> bool {
+        self.outbox.is_sending.get() || !self.outbox.buffers.borrow().is_empty()
     }
 
     /// Its task has ended: what was still to come will not.
@@ -156,6 +193,14 @@ impl Lease {
         &self.connection
     }
 
+    /// The stream and its token, after both sides have switched protocols; `None` if the connection is gone.
+    pub fn into_stream(self) -> Option<(Stream, Token)> {
+        Some((
+            self.connection.released.take()?,
+            self.connection.take_token()?,
+        ))
+    }
+
     /// Queues a part of the request; `is_last` with the last one. It leaves with the next flush.
     pub fn send(&self, part: Buffer, is_last: bool) {
         let outbox = &self.connection.outbox;
@@ -170,21 +215,6 @@ impl Lease {
         }
         queue(&mut outbox.buffers.borrow_mut(), part);
         outbox.filled.notify();
-    }
-
-    /// Queues FIN: nothing more will be sent on the connection.
-    pub fn finish(&self) {
-        self.connection.outbox.wants_fin.set(true);
-        self.connection.outbox.filled.notify();
-    }
-
-    /// Waits until all that was queued has been sent, or never will be. **Cancellation**: nothing is lost.
-    pub async fn drained(&self) {
-        let outbox = &self.connection.outbox;
-        let is_lost = || outbox.is_broken.get() || self.connection.is_doomed();
-        while outbox.waiting_bytes.get() > 0 && !is_lost() {
-            self.slot.flushed.notified().await;
-        }
     }
 
     /// Waits until the outbox has room for more. False: the connection takes no more of the request.

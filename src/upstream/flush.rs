@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::connection::Connection;
 use crate::net::Stream;
+use crate::telemetry::counters::{Counter, CounterBlock};
 
 /// Sends what is put into the outbox, for as long as the connection lives.
 ///
@@ -15,15 +16,16 @@ use crate::net::Stream;
 /// reader learns soon enough.
 ///
 /// **Cancellation**: the connection must be closed.
-pub(super) async fn flush(connection: &Rc<Connection>, stream: &Stream) -> Infallible {
+pub(super) async fn flush(
+    connection: &Rc<Connection>,
+    stream: &Stream,
+    counters: &CounterBlock,
+) -> Infallible {
     let sender = stream.sender();
     let outbox = &connection.outbox;
     loop {
         let next = outbox.buffers.borrow_mut().pop_front();
         let Some(mut buffer) = next else {
-            if outbox.wants_fin.take() {
-                sender.finish();
-            }
             outbox.filled.notified().await;
             continue;
         };
@@ -38,6 +40,7 @@ pub(super) async fn flush(connection: &Rc<Connection>, stream: &Stream) -> Infal
             };
             match result {
                 Ok(count) => {
+                    counters.add(Counter::UpstreamBytesSent, count as u64);
                     outbox.waiting_bytes.set(outbox.waiting_bytes.get() - count);
                     let mut progress = slot.progress.borrow_mut();
                     progress.request_octets_accepted += count as u64;

@@ -8,7 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, Destiny};
 use super::piece::PieceSize;
 use super::pool::Upstreams;
 use super::slot::{Arrival, ArrivalKind, Slot};
@@ -20,6 +20,7 @@ use crate::h1::persistence::{keep_alive_timeout, response_persists};
 use crate::h1::response::ResponseParser;
 use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::status::Status;
+use crate::net::stream::is_cancelled;
 use crate::net::{Buffer, Class, Either, Receiver, Stream, race};
 use crate::policy::exchange::may_pool;
 use crate::policy::reason::Reason;
@@ -37,7 +38,7 @@ pub(super) async fn read(connection: &Rc<Connection>, stream: &Stream, upstreams
     let mut reader = Reader {
         connection,
         upstreams,
-        receiver: stream.receiver(),
+        receiver: stream.disarmable_receiver(),
         parser: ResponseParser::new(),
     };
     loop {
@@ -79,7 +80,10 @@ impl Reader<'_> {
         let (result, buffer) = loop {
             match race(self.receiver.recv(), self.connection.idle.over()).await {
                 Either::Left(received) => break received,
-                Either::Right(()) if self.connection.fifo.borrow().is_empty() => return None,
+                Either::Right(()) if self.connection.fifo.borrow().is_empty() => {
+                    self.end_warmth().await;
+                    return None;
+                }
                 Either::Right(()) => self.connection.idle.clear(), // taken from the pool since it was set
             }
         };
@@ -95,6 +99,20 @@ impl Reader<'_> {
             }
             Ok(_) => self.end_without_answer(Reason::UpstreamClosed),
             Err(error) => self.end_without_answer(reason_of(&error)),
+        }
+    }
+
+    /// It has been idle for a while: it leaves the pool, and is parked unless its time is over or something came.
+    async fn end_warmth(&mut self) {
+        self.upstreams.forget(self.connection);
+        if !self.connection.outlives_warmth() || self.connection.is_doomed() {
+            return;
+        }
+        if let Some((Err(error), _)) = self.receiver.disarm().await
+            && is_cancelled(&error)
+            && !self.connection.is_doomed()
+        {
+            self.connection.destiny.set(Destiny::Parked);
         }
     }
 
@@ -231,6 +249,14 @@ impl Reader<'_> {
             options,
         });
         let mut is_over = self.note_end(&ending, slot);
+        if kind == ArrivalKind::Switched {
+            // From here on the octets are the tunnel's. One that begins before the request was sent is none.
+            if self.connection.is_sending() {
+                return Err(Reason::BadResponse("early_switch"));
+            }
+            self.connection.destiny.set(Destiny::Tunnel);
+            return Ok(());
+        }
         if is_over {
             return Ok(()); // the caller wakes the exchange: it finds head, content and end at once
         }
@@ -250,12 +276,6 @@ impl Reader<'_> {
                         .end_of_input()
                         .map_err(|_| Reason::UpstreamTruncated)?;
                     slot.progress.borrow_mut().response_complete = true;
-                    if kind == ArrivalKind::Switched {
-                        // The upstream has finished, the client may not have: the lease ends the connection.
-                        slot.put_end(Ok(()));
-                        slot.wake();
-                        return std::future::pending().await;
-                    }
                     return Ok(());
                 }
                 Ok(count) => self.note_received(count),

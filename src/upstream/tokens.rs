@@ -45,6 +45,14 @@ impl Tokens {
         })
     }
 
+    /// A token that [stayed out](Token::stay_out), in hand again.
+    pub fn resumed(&self, endpoint: EndpointNumber) -> Token {
+        Token {
+            cells: self.cells.clone(),
+            endpoint,
+        }
+    }
+
     /// Connections open to an endpoint now, by all workers.
     pub fn open(&self, endpoint: EndpointNumber) -> u32 {
         self.cells[endpoint.index()].open.load(Ordering::Relaxed)
@@ -55,6 +63,17 @@ impl Tokens {
 pub struct Token {
     cells: Arc<[Padded]>,
     endpoint: EndpointNumber,
+}
+
+impl Token {
+    /// It stays out though nothing holds it: its connection lives on as a number (see [`Tokens::resumed`]).
+    pub fn stay_out(self) -> EndpointNumber {
+        let endpoint = self.endpoint;
+        // Only the count stays; the reference to the table must not.
+        let Token { cells, .. } = &self;
+        cells[endpoint.index()].open.fetch_add(1, Ordering::Relaxed);
+        endpoint
+    }
 }
 
 impl Drop for Token {

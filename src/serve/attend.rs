@@ -1,0 +1,65 @@
+//! The parking lot's attendant: whoever leaves the lot gets a task again, or is closed.
+
+use std::io;
+use std::rc::Rc;
+
+use super::connection::serve;
+use super::core::{OpenConnection, Worker};
+use super::parked::Parked;
+use super::tunnel::wake_tunnel;
+use crate::net::parking::{Leaver, Left};
+use crate::net::spawn;
+use crate::telemetry::counters::Counter;
+
+/// Sees to whoever leaves the lot, for as long as the worker lives.
+///
+/// # Errors
+///
+/// The lot's gate fails.
+pub async fn attend(worker: &Rc<Worker>) -> io::Result<()> {
+    let lot = worker.lot();
+    lot.run(|leaver, why| wake(worker, leaver, why)).await
+}
+
+/// Closes all parked clients: the worker drains. Tunnels stay.
+pub fn close_clients(worker: &Rc<Worker>) {
+    let is_client = |kept: &Parked| matches!(kept, Parked::Client(_));
+    worker.lot().take_all(is_client, |leaver| {
+        drop(leaver);
+        drop(OpenConnection::resumed(worker));
+    });
+}
+
+fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
+    let is_over = why == Left::Due;
+    let Leaver {
+        resting, kept, due, ..
+    } = leaver;
+    match kept {
+        Parked::Client(client) => {
+            let open = OpenConnection::resumed(worker);
+            if is_over {
+                return; // closed as it falls out of scope
+            }
+            let Ok(stream) = resting.into_stream() else {
+                return;
+            };
+            let panicked = worker.clone();
+            let (peer, standing) = (client.peer(), client.standing(due));
+            let served = serve(worker.clone(), stream, peer, standing, open);
+            spawn(served, move || panicked.counters().add(Counter::Panics, 1));
+        }
+        Parked::Tunnel { other, silent } => {
+            let end = worker.lot().take(other).expect("both ends are parked");
+            wake_tunnel(worker, silent, resting, end.resting, is_over);
+        }
+        Parked::TunnelEnd { other } => {
+            let client = other.and_then(|other| worker.lot().take(other));
+            let client = client.expect("both ends are parked");
+            let Parked::Tunnel { silent, .. } = client.kept else {
+                unreachable!("the other end of a tunnel's end is a tunnel");
+            };
+            wake_tunnel(worker, silent, client.resting, resting, is_over);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a worker keeps of a connection that is parked.
+//!
+//! A client's connection between two requests is its peer and two times. A silent tunnel is two descriptors and what
+//! its access record will need. Everything else is made anew when octets come.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::incoming::{IpText, Peer};
+use crate::http::forwarding::plain;
+use crate::net::clock::Tick;
+use crate::net::parking::{Ticket, entry_bytes};
+use crate::policy::route::ListenerIndex;
+use crate::upstream::EndpointNumber;
+
+/// Octets of user memory that an idle client connection costs.
+const ENTRY_BYTES_MAX: usize = 64;
+const _: () = assert!(entry_bytes::<Parked>() <= ENTRY_BYTES_MAX);
+/// Octets that a silent tunnel costs beside its two entries; its access record, where one is kept, comes on top.
+const SILENT_BYTES_MAX: usize = 64;
+const _: () = assert!(size_of::<Silent>() <= SILENT_BYTES_MAX);
+
+/// See the module.
+pub enum Parked {
+    /// A client between two requests, or before its first.
+    Client(ParkedClient),
+    /// The client's side of a silent tunnel; its other side is parked too.
+    Tunnel {
+        /// The upstream's side.
+        other: Ticket,
+        /// What the tunnel is.
+        silent: Box<Silent>,
+    },
+    /// The upstream's side of a silent tunnel.
+    TunnelEnd {
+        /// The client's side; `None` only while that is on its way here.
+        other: Option<Ticket>,
+    },
+}
+
+/// How a client's connection stands between two requests.
+#[derive(Clone, Copy)]
+pub struct Standing {
+    /// When the first head has to be complete; `None` once one was.
+    pub due: Option<Tick>,
+    /// How long it may be idle: as the route of its last exchange has it.
+    pub keepalive: Duration,
+}
+
+/// See [`Parked::Client`].
+pub struct ParkedClient {
+    ip: [u8; 16],
+    port: u16,
+    listener: ListenerIndex,
+    listener_port: u16,
+    /// No request has come yet: the lot's limit is the first head's.
+    is_new: bool,
+    keepalive_ms: u32,
+}
+
+impl ParkedClient {
+    /// What is kept of a connection.
+    pub fn new(peer: &Peer, standing: &Standing) -> ParkedClient {
+        let ip = match peer.address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        ParkedClient {
+            ip: ip.octets(),
+            port: peer.address.port(),
+            listener: peer.listener,
+            listener_port: peer.port,
+            is_new: standing.due.is_some(),
+            keepalive_ms: millis(standing.keepalive),
+        }
+    }
+
+    /// The connection's peer.
+    pub fn peer(&self) -> Peer {
+        let ip = plain(IpAddr::V6(Ipv6Addr::from(self.ip)));
+        Peer {
+            text: IpText::new(ip),
+            address: SocketAddr::new(ip, self.port),
+            listener: self.listener,
+            port: self.listener_port,
+        }
+    }
+
+    /// How the connection stands; `due` is what the lot was given.
+    pub fn standing(&self, due: Tick) -> Standing {
+        Standing {
+            due: self.is_new.then_some(due),
+            keepalive: Duration::from_millis(u64::from(self.keepalive_ms)),
+        }
+    }
+}
+
+/// What is known of a tunnel as long as it lives, and all that is kept while it is silent.
+pub struct Silent {
+    /// Whose token the upstream connection holds.
+    pub endpoint: EndpointNumber,
+    /// How long nothing may pass (milliseconds).
+    pub limit_ms: u32,
+    /// When the exchange and its time upstream began (monotonic nanoseconds).
+    pub began_nanos: u64,
+    /// See `began_nanos`.
+    pub upstream_began_nanos: u64,
+    /// Octets from the client and to it.
+    pub octets_up: u64,
+    /// See `octets_up`.
+    pub octets_down: u64,
+    /// The exchange's access record, packed, to be completed; `None` where none is kept.
+    pub record: Option<Box<[u8]>>,
+}
+
+impl Silent {
+    /// How long nothing may pass.
+    pub fn limit(&self) -> Duration {
+        Duration::from_millis(u64::from(self.limit_ms))
+    }
+}
+
+/// In milliseconds; seven weeks are as good as for ever.
+pub fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
