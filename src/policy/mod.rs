@@ -15,6 +15,7 @@
 pub mod balance;
 pub mod exchange;
 pub mod middleware;
+pub mod pipeline;
 pub mod reason;
 pub mod route;
 mod wording;

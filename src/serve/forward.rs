@@ -18,6 +18,7 @@ use crate::net::{Buffer, Class, Deadline, Stream};
 use crate::policy::exchange::{
     IDLE_FOR_UNREPLAYABLE_MAX, Retry, may_retry, needs_fresh_connection,
 };
+use crate::policy::pipeline::{Pipeline, may_share};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
 use crate::upstream::connect::{check_out, dial};
@@ -92,7 +93,7 @@ pub async fn forward(
                 this.current
                     .pick(this.routed.plan_number, endpoints.len(), tried)
             }
-            Next::Again { place } => Some(place),
+            Next::Again { place } | Next::Moved { place } => Some(place),
         };
         let place = place.ok_or(Reason::NoUpstream)?;
         trace.endpoint = Some(endpoints[place]);
@@ -107,13 +108,18 @@ pub async fn forward(
             Err(reason) => reason,
         };
         trace.ended_nanos = precise_nanos();
-        let progress = *slot.progress.borrow();
-        next = match may_retry(&progress, reason, endpoints.len() > 1) {
-            Retry::No => return Err(reason),
-            Retry::SameEndpointNewConnection => Next::Again { place },
-            Retry::OtherEndpoint => Next::Any { tried: Some(place) },
+        next = if slot.has_moved() {
+            Next::Moved { place }
+        } else {
+            let progress = *slot.progress.borrow();
+            let again = match may_retry(&progress, reason, endpoints.len() > 1) {
+                Retry::No => return Err(reason),
+                Retry::SameEndpointNewConnection => Next::Again { place },
+                Retry::OtherEndpoint => Next::Any { tried: Some(place) },
+            };
+            this.worker.counters().add(Counter::Retries, 1);
+            again
         };
-        this.worker.counters().add(Counter::Retries, 1);
         *slot = Rc::new(slot.successor());
     }
 }
@@ -135,6 +141,8 @@ enum Next {
     Any { tried: Option<usize> },
     /// The same one, over a connection made for it.
     Again { place: usize },
+    /// The same one, over a connection that nobody shares: the request stood behind one that stalled.
+    Moved { place: usize },
 }
 
 impl Forward<'_> {
@@ -202,8 +210,17 @@ impl Forward<'_> {
         trace: &mut Trace,
     ) -> Result<Forwarded, Reason> {
         let ReplySink::Http1(reply) = &incoming.reply;
-        let connection = self.connect(slot, endpoint, next, reply.deadline()).await?;
-        let lease = Lease::begin(connection, slot.clone());
+        let pipeline = self.pipeline(incoming, slot);
+        let connection = self
+            .connect(slot, endpoint, next, pipeline, reply.deadline())
+            .await?;
+        let began_nanos = match next {
+            Next::Any { tried: None } => trace.began_nanos,
+            Next::Any { tried: Some(_) } | Next::Again { .. } | Next::Moved { .. } => {
+                precise_nanos()
+            }
+        };
+        let lease = Lease::begin(connection, slot.clone(), began_nanos);
         let is_request_queued = self.queue(incoming, slot, &lease, endpoint, held);
 
         let BodySource::Http1(body) = &mut incoming.body;
@@ -238,19 +255,39 @@ impl Forward<'_> {
         Ok(forwarded)
     }
 
-    /// An idle connection that may carry this request, or a new one.
+    /// How this attempt may share a connection: the first one alone, and if the request is of the kind.
+    fn pipeline(&self, incoming: &Incoming<'_>, slot: &Slot) -> Pipeline {
+        let (routed, facts) = (self.routed, self.facts);
+        let may_share = routed.plan.pipeline != Pipeline::Off
+            && slot.progress.borrow().attempts == 0
+            && may_share(
+                incoming.head,
+                incoming.octets,
+                facts.framing,
+                routed.upgrade.is_some(),
+            );
+        match may_share {
+            true => routed.plan.pipeline,
+            false => Pipeline::Off,
+        }
+    }
+
+    /// A connection that may carry this request, in use or idle, or a new one.
     async fn connect(
         &self,
         slot: &Slot,
         endpoint: EndpointNumber,
         next: &Next,
+        pipeline: Pipeline,
         deadline: &Deadline,
     ) -> Result<Rc<Connection>, Reason> {
         let upstreams = self.worker.upstreams();
         let before = *slot.progress.borrow();
         let idle_max = needs_fresh_connection(&before).then_some(IDLE_FOR_UNREPLAYABLE_MAX);
         let idle = match next {
-            Next::Any { .. } => check_out(upstreams, endpoint, idle_max),
+            Next::Any { .. } | Next::Moved { .. } => {
+                check_out(upstreams, endpoint, idle_max, pipeline)
+            }
             Next::Again { .. } => None,
         };
         slot.progress.borrow_mut().begin_attempt(idle.is_some());

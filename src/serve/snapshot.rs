@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use crate::config::{Action, Config, EndpointAddress, HostPattern, Settings};
 use crate::policy::balance::RoundRobin;
+use crate::policy::pipeline::Pipeline;
 use crate::policy::route::{ListenerIndex, Table, TableBuilder};
 use crate::upstream::{EndpointNumber, Endpoints};
 
@@ -46,6 +47,8 @@ pub struct RoutePlan {
     pub name: Box<str>,
     /// Where requests go; `None`: 404.
     pub endpoints: Option<Box<[EndpointNumber]>>,
+    /// How its requests may share connections to them.
+    pub pipeline: Pipeline,
     /// How.
     pub settings: Settings,
 }
@@ -107,6 +110,7 @@ pub fn plan(config: &Config) -> Plan {
             plans.push(RoutePlan {
                 name: route.name.as_str().into(),
                 endpoints: endpoints.of(&route.action),
+                pipeline: Pipeline::Off,
                 settings: route.settings.clone(),
             });
         }

@@ -21,6 +21,7 @@ use crate::net::{Deadline, Notify, Stream, buffer, deadline, race, spawn};
 use crate::policy::reason::Reason;
 use crate::policy::route::ListenerIndex;
 use crate::telemetry::counters::Counter;
+use crate::upstream::connect::look_after_lines;
 
 /// How often pages that nobody needs any more are given back.
 const TRIM_INTERVAL: Duration = Duration::from_secs(5);
@@ -77,6 +78,9 @@ async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     let upstreams = worker.upstreams().clone();
     let watching = async move { upstreams.watch_parked().await.expect("the pool's gate") };
     spawn(watching, || std::process::abort());
+    let upstreams = worker.upstreams().clone();
+    let looking = async move { look_after_lines(&upstreams).await.expect("a timer") };
+    spawn(looking, || std::process::abort());
     let accepting = Accepting::start(&worker, setup.listeners);
     started();
     loop {

@@ -60,6 +60,12 @@ counters! {
     UpstreamCloses,
     /// Exchanges that began on an idle upstream connection.
     UpstreamReuses,
+    /// Requests that were sent behind others on an upstream connection.
+    PipelinedRequests,
+    /// Requests that went to another connection because the answer ahead of them would have held them up.
+    PipelineMoves,
+    /// Answers that stalled while others waited behind them.
+    PipelineStalls,
     /// Requests sent once more after an upstream connection failed.
     Retries,
     /// Tunnels opened, by an upgrade.

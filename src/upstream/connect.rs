@@ -10,9 +10,11 @@ use std::time::Duration;
 use super::connection::{Connection, Destiny};
 use super::endpoint::{Address, Endpoint, EndpointNumber};
 use super::flush::flush;
-use super::pool::{Idle, Upstreams};
+use super::pool::{Idle, Joined, Upstreams};
 use super::reader::read;
+use crate::net::deadline::Ticker;
 use crate::net::{Deadline, Stream, connect, race, spawn};
+use crate::policy::pipeline::Pipeline;
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
 
@@ -56,8 +58,49 @@ pub async fn dial(
     }
 }
 
-/// An idle connection to the endpoint, the one that was used last, if it has been idle for less than `idle_max`.
+/// A connection to the endpoint that a request may use: one that it shares with others if its `pipeline` says so, else
+/// the idle one that was used last, if it has been idle for less than `idle_max`.
 pub fn check_out(
+    upstreams: &Rc<Upstreams>,
+    endpoint: EndpointNumber,
+    idle_max: Option<Duration>,
+    pipeline: Pipeline,
+) -> Option<Rc<Connection>> {
+    if pipeline == Pipeline::Off {
+        return take_idle(upstreams, endpoint, idle_max);
+    }
+    let connection = match upstreams.join(endpoint, pipeline) {
+        Joined::Behind(connection) => return Some(connection),
+        Joined::NotNow => take_idle(upstreams, endpoint, idle_max)?,
+        Joined::Alone => {
+            let connection = take_idle(upstreams, endpoint, idle_max)?;
+            upstreams.share(&connection);
+            connection
+        }
+    };
+    connection.is_timed.set(true);
+    Some(connection)
+}
+
+/// Looks after those who share connections, for as long as the worker lives.
+///
+/// # Errors
+///
+/// Waiting on its timer fails.
+pub async fn look_after_lines(upstreams: &Rc<Upstreams>) -> io::Result<()> {
+    let ticker = Ticker::new()?;
+    loop {
+        upstreams.line_formed.notified().await;
+        loop {
+            ticker.next().await?;
+            if !upstreams.look_after_lines() {
+                break;
+            }
+        }
+    }
+}
+
+fn take_idle(
     upstreams: &Rc<Upstreams>,
     endpoint: EndpointNumber,
     idle_max: Option<Duration>,

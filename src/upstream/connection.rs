@@ -10,6 +10,7 @@ use super::slot::{Slot, queue};
 use super::tokens::Token;
 use crate::net::clock::{Tick, now};
 use crate::net::{Buffer, Deadline, Notify, Stream};
+use crate::policy::pipeline::Load;
 use crate::policy::reason::Reason;
 
 /// Octets of a request that may wait in the outbox before its exchange is asked to wait.
@@ -18,15 +19,23 @@ const OUTBOX_BYTES_MAX: usize = 64 << 10;
 /// How long an idle connection keeps its task and a receive armed; after that it is parked.
 const WARM_WAIT: Duration = Duration::from_secs(1);
 
-/// See the module. Shared by the pool, its own task and the exchange that has it.
+/// See the module. Shared by the pool, its own task and the exchanges that use it.
 pub struct Connection {
     endpoint: EndpointNumber,
-    /// Exchanges whose responses are still to come, oldest first.
+    /// Exchanges whose responses are still to come, oldest first: the only truth about whose a response is.
     pub(super) fifo: RefCell<VecDeque<Rc<Slot>>>,
     pub(super) outbox: Outbox,
     /// Raised when nobody wants the connection any more.
     pub(super) doomed: Notify,
     pub(super) is_doomed: Cell<bool>,
+    /// A well-delimited response has been read from it, after which it persisted.
+    pub(super) has_delivered: Cell<bool>,
+    /// Its endpoint's service time is wanted.
+    pub(super) is_timed: Cell<bool>,
+    /// It takes no more requests and is closed after the response that is under way.
+    pub(super) is_closing: Cell<bool>,
+    /// When the oldest exchange last came any further.
+    pub(super) progressed: Cell<Tick>,
     /// Since when it is idle; of meaning while it is in the pool.
     idle_since: Cell<Tick>,
     /// How long it may be idle where the app does not say.
@@ -55,15 +64,93 @@ pub(super) enum Destiny {
 /// What waits to be sent on a connection.
 pub(super) struct Outbox {
     pub(super) buffers: RefCell<VecDeque<Buffer>>,
-    pub(super) waiting_bytes: Cell<usize>,
-    /// The exchange has put its last buffer in.
-    pub(super) is_closed: Cell<bool>,
+    /// Whose the octets in the buffers are, and in the one that is being sent.
+    parts: RefCell<VecDeque<Part>>,
+    waiting_bytes: Cell<usize>,
     /// A send is under way.
     pub(super) is_sending: Cell<bool>,
     /// A send failed: what is put in is thrown away.
-    pub(super) is_broken: Cell<bool>,
+    is_broken: Cell<bool>,
     /// Raised for the flush: something was put in.
     pub(super) filled: Notify,
+}
+
+/// A part of a request.
+struct Part {
+    slot: Rc<Slot>,
+    /// Octets of it that no send has accepted yet.
+    left: usize,
+    /// It is the request's last.
+    is_last: bool,
+}
+
+impl Outbox {
+    fn new() -> Outbox {
+        Outbox {
+            buffers: RefCell::new(VecDeque::with_capacity(4)),
+            parts: RefCell::new(VecDeque::with_capacity(4)),
+            waiting_bytes: Cell::new(0),
+            is_sending: Cell::new(false),
+            is_broken: Cell::new(false),
+            filled: Notify::new(),
+        }
+    }
+
+    fn put(&self, slot: &Rc<Slot>, part: Buffer, is_last: bool) {
+        if self.is_broken.get() {
+            return;
+        }
+        let left = part.len();
+        self.waiting_bytes.set(self.waiting_bytes.get() + left);
+        self.parts.borrow_mut().push_back(Part {
+            slot: slot.clone(),
+            left,
+            is_last,
+        });
+        queue(&mut self.buffers.borrow_mut(), part);
+        self.filled.notify();
+    }
+
+    /// A send has accepted so many octets: each exchange learns which of them were its own.
+    pub(super) fn accepted(&self, mut count: usize) {
+        self.waiting_bytes.set(self.waiting_bytes.get() - count);
+        let mut parts = self.parts.borrow_mut();
+        while let Some(part) = parts.front_mut() {
+            let taken = count.min(part.left);
+            (part.left, count) = (part.left - taken, count - taken);
+            let is_over = part.left == 0;
+            {
+                let mut progress = part.slot.progress.borrow_mut();
+                progress.request_octets_accepted += taken as u64;
+                progress.request_complete |= is_over && part.is_last;
+            }
+            part.slot.flushed.notify();
+            if is_over {
+                parts.pop_front();
+            }
+            if count == 0 {
+                return;
+            }
+        }
+    }
+
+    /// A send has failed: nothing more will be accepted.
+    pub(super) fn broken(&self) {
+        self.is_broken.set(true);
+        self.clear();
+    }
+
+    fn clear(&self) {
+        self.buffers.borrow_mut().clear();
+        for part in self.parts.borrow_mut().drain(..) {
+            part.slot.flushed.notify();
+        }
+    }
+
+    /// Is anything waiting that is not on its way yet?
+    fn is_gathering(&self) -> bool {
+        !self.buffers.borrow().is_empty()
+    }
 }
 
 impl Connection {
@@ -76,16 +163,13 @@ impl Connection {
         Rc::new(Connection {
             endpoint,
             fifo: RefCell::new(VecDeque::with_capacity(1)),
-            outbox: Outbox {
-                buffers: RefCell::new(VecDeque::with_capacity(4)),
-                waiting_bytes: Cell::new(0),
-                is_closed: Cell::new(false),
-                is_sending: Cell::new(false),
-                is_broken: Cell::new(false),
-                filled: Notify::new(),
-            },
+            outbox: Outbox::new(),
             doomed: Notify::new(),
             is_doomed: Cell::new(false),
+            has_delivered: Cell::new(false),
+            is_timed: Cell::new(false),
+            is_closing: Cell::new(false),
+            progressed: Cell::new(now()),
             idle_since: Cell::new(now()),
             idle_default: idle_limit,
             idle_limit: Cell::new(idle_limit),
@@ -106,6 +190,18 @@ impl Connection {
         self.is_doomed.get()
     }
 
+    /// How it stands for those who would share it; one that takes nobody is longer than any line may be.
+    pub(super) fn load(&self) -> Load {
+        let takes_nobody = self.is_doomed() || self.is_closing.get() || self.outbox.is_broken.get();
+        Load {
+            outstanding: match takes_nobody {
+                true => usize::MAX,
+                false => self.fifo.borrow().len(),
+            },
+            is_gathering: self.outbox.is_gathering(),
+        }
+    }
+
     /// How long it has been idle.
     pub(super) fn idle_for(&self) -> Duration {
         now().since(self.idle_since.get())
@@ -118,8 +214,13 @@ impl Connection {
     /// Is there a request of which nothing has been sent, nor is on its way?
     pub(super) fn has_unsent_request(&self) -> bool {
         let fifo = self.fifo.borrow();
-        let is_unsent = |slot: &Rc<Slot>| slot.progress.borrow().request_octets_accepted == 0;
-        !self.outbox.is_sending.get() && fifo.front().is_some_and(is_unsent)
+        !self.outbox.is_sending.get() && fifo.front().is_some_and(|slot| slot.is_unsent())
+    }
+
+    /// Is the exchange behind the oldest one waiting for octets that may have come?
+    pub(super) fn next_is_sent(&self) -> bool {
+        let fifo = self.fifo.borrow();
+        fifo.get(1).is_some_and(|slot| !slot.is_unsent())
     }
 
     /// Nobody wants it any more: its task ends and closes the stream.
@@ -136,7 +237,7 @@ impl Connection {
     /// The last exchange is complete: from now on it is idle, and its task waits with a receive armed for a while.
     pub(super) fn rest(&self) {
         assert!(
-            self.fifo.borrow().is_empty() && !self.is_doomed(),
+            self.fifo.borrow().is_empty() && !self.is_doomed() && !self.is_closing.get(),
             "pooled while in use"
         );
         self.idle_since.set(now());
@@ -155,7 +256,23 @@ impl Connection {
 
     /// Is a part of a request still to be sent, or on its way?
     pub(super) fn is_sending(&self) -> bool {
-        self.outbox.is_sending.get() || !self.outbox.buffers.borrow().is_empty()
+        self.outbox.is_sending.get() || self.outbox.is_gathering()
+    }
+
+    /// Sends whoever stands behind the oldest exchange to another connection, each once; returns how many. They have
+    /// received nothing: what comes on this connection is the oldest one's until it ends, and then the connection is
+    /// closed.
+    pub(super) fn move_those_behind(&self) -> usize {
+        self.is_closing.set(true);
+        let behind = {
+            let mut fifo = self.fifo.borrow_mut();
+            let kept = fifo.len().min(1);
+            fifo.split_off(kept)
+        };
+        for slot in &behind {
+            slot.move_away();
+        }
+        behind.len()
     }
 
     /// Its task has ended: what was still to come will not.
@@ -166,24 +283,29 @@ impl Connection {
             slot.wake();
             slot.flushed.notify();
         }
-        self.outbox.buffers.borrow_mut().clear();
+        self.outbox.clear();
     }
 }
 
-/// An exchange's hold on a connection. Dropping it before the response is complete dooms the connection.
+/// An exchange's hold on a connection. Dropped before the response is complete, it dooms a connection that nobody
+/// shares; on one that others wait for, the response is read and thrown away.
 pub struct Lease {
     connection: Rc<Connection>,
     slot: Rc<Slot>,
 }
 
 impl Lease {
-    /// Queues the slot and begins an attempt on the connection.
-    pub fn begin(connection: Rc<Connection>, slot: Rc<Slot>) -> Lease {
+    /// Queues the slot and begins an attempt on the connection. `began_nanos` is when the attempt was begun.
+    pub fn begin(connection: Rc<Connection>, slot: Rc<Slot>, began_nanos: u64) -> Lease {
+        let ahead = connection.fifo.borrow().len();
         assert!(
-            connection.fifo.borrow().is_empty(),
-            "two outstanding requests"
+            ahead == 0 || connection.has_delivered.get(),
+            "pipelined on a connection that has not proved itself"
         );
-        connection.outbox.is_closed.set(false);
+        slot.stand_in_line(began_nanos, ahead);
+        if ahead == 0 {
+            connection.progressed.set(now());
+        }
         connection.fifo.borrow_mut().push_back(slot.clone());
         Lease { connection, slot }
     }
@@ -203,18 +325,7 @@ impl Lease {
 
     /// Queues a part of the request; `is_last` with the last one. It leaves with the next flush.
     pub fn send(&self, part: Buffer, is_last: bool) {
-        let outbox = &self.connection.outbox;
-        if outbox.is_broken.get() {
-            return;
-        }
-        outbox
-            .waiting_bytes
-            .set(outbox.waiting_bytes.get() + part.len());
-        if is_last {
-            outbox.is_closed.set(true);
-        }
-        queue(&mut outbox.buffers.borrow_mut(), part);
-        outbox.filled.notify();
+        self.connection.outbox.put(&self.slot, part, is_last);
     }
 
     /// Waits until the outbox has room for more. False: the connection takes no more of the request.
@@ -235,15 +346,16 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let in_use = self
-            .connection
-            .fifo
-            .borrow()
-            .iter()
-            .any(|slot| Rc::ptr_eq(slot, &self.slot));
-        if in_use {
+        let (in_line, is_shared) = {
+            let fifo = self.connection.fifo.borrow();
+            let in_line = fifo.iter().any(|slot| Rc::ptr_eq(slot, &self.slot));
+            (in_line, fifo.len() > 1)
+        };
+        match (in_line, is_shared) {
+            (false, _) => {}
             // The response has not been read to its end: nobody else may have this connection.
-            self.connection.doom();
+            (true, false) => self.connection.doom(),
+            (true, true) => self.slot.discard(),
         }
     }
 }

@@ -34,28 +34,16 @@ pub(super) async fn flush(
             let (result, back) = sender.send_some(buffer).await;
             outbox.is_sending.set(false);
             buffer = back;
-            let Some(slot) = connection.front() else {
-                // An early answer ended the exchange; the reader closes the connection.
-                break;
-            };
             match result {
                 Ok(count) => {
                     counters.add(Counter::UpstreamBytesSent, count as u64);
-                    outbox.waiting_bytes.set(outbox.waiting_bytes.get() - count);
-                    let mut progress = slot.progress.borrow_mut();
-                    progress.request_octets_accepted += count as u64;
-                    progress.request_complete = buffer.is_empty()
-                        && outbox.is_closed.get()
-                        && outbox.buffers.borrow().is_empty();
+                    outbox.accepted(count);
                 }
                 Err(_) => {
-                    outbox.is_broken.set(true);
-                    outbox.buffers.borrow_mut().clear();
-                    slot.flushed.notify();
+                    outbox.broken();
                     return std::future::pending().await;
                 }
             }
-            slot.flushed.notify();
         }
     }
 }

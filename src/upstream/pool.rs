@@ -13,27 +13,51 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::endpoint::EndpointNumber;
 use super::tokens::Tokens;
-use crate::net::Stream;
 use crate::net::clock::{Tick, now};
 use crate::net::parking::{Leaver, Lot, Ticket};
-use crate::telemetry::counters::CounterBlock;
+use crate::net::{Notify, Stream};
+use crate::policy::pipeline::{Choice, Controller, DEPTH_MIN, Pipeline, choose};
+use crate::telemetry::counters::{Counter, CounterBlock};
 
+/// How long a response whose exchange has gone is read for the sake of those behind it.
+const DISCARD_WAIT: Duration = Duration::from_secs(2);
 /// Idle connections that one worker keeps to one endpoint; those beyond are closed.
 pub const IDLE_PER_ENDPOINT_MAX: usize = 1024;
 
 /// All that one worker knows of its origins.
 pub struct Upstreams {
-    /// For each endpoint the parked ones, then the warm ones, each from the oldest to the freshest.
-    idle: RefCell<Vec<Vec<Place>>>,
+    endpoints: RefCell<Vec<Known>>,
     lot: Lot<Parked>,
+    /// Raised when somebody stands behind another: their line wants watching.
+    pub(super) line_formed: Notify,
     tokens: Tokens,
     counters: Arc<CounterBlock>,
+}
+
+/// What a worker knows of one endpoint.
+#[derive(Default)]
+struct Known {
+    /// Idle connections: the parked ones, then the warm ones, each from the oldest to the freshest.
+    idle: Vec<Place>,
+    /// Connections in use by requests that would share them.
+    shared: Vec<Rc<Connection>>,
+    controller: Controller,
 }
 
 /// Where an idle connection is.
 enum Place {
     Warm(Rc<Connection>),
     Parked(Ticket, Tick),
+}
+
+/// How a request may share a connection.
+pub(super) enum Joined {
+    /// It stands behind others on this one.
+    Behind(Rc<Connection>),
+    /// It begins a line of its own.
+    Alone,
+    /// Nobody shares now.
+    NotNow,
 }
 
 /// What is kept of a connection that is parked.
@@ -63,6 +87,7 @@ impl ParkedConnection {
         }
         let stream = resting.into_stream().ok()?;
         let connection = Connection::new(kept.endpoint, token, kept.idle_limit);
+        connection.has_delivered.set(true); // else it had not been idle
         Some((connection, stream))
     }
 }
@@ -75,8 +100,9 @@ impl Upstreams {
     /// No descriptor can be had for the lot of the idle ones.
     pub fn new(tokens: Tokens, counters: Arc<CounterBlock>) -> io::Result<Rc<Upstreams>> {
         Ok(Rc::new(Upstreams {
-            idle: RefCell::new(Vec::new()),
+            endpoints: RefCell::new(Vec::new()),
             lot: Lot::new()?,
+            line_formed: Notify::new(),
             tokens,
             counters,
         }))
@@ -98,8 +124,8 @@ impl Upstreams {
         endpoint: EndpointNumber,
         idle_max: Option<Duration>,
     ) -> Option<Idle> {
-        let mut idle = self.idle.borrow_mut();
-        let stack = idle.get_mut(endpoint.index())?;
+        let mut endpoints = self.endpoints.borrow_mut();
+        let stack = &mut endpoints.get_mut(endpoint.index())?.idle;
         loop {
             let idle_for = match stack.last()? {
                 Place::Warm(connection) => connection.idle_for(),
@@ -126,21 +152,114 @@ impl Upstreams {
         }
     }
 
+    /// A connection in use that a request may join, if it may go `pipeline` deep. The connections that are known to be
+    /// shared may change with the answer [`Joined::Alone`]: whoever then takes an idle one [shares](Upstreams::share)
+    /// it.
+    pub(super) fn join(&self, endpoint: EndpointNumber, pipeline: Pipeline) -> Joined {
+        let mut endpoints = self.endpoints.borrow_mut();
+        let known = known_of(&mut endpoints, endpoint);
+        let depth = known.controller.depth(pipeline, now().0);
+        if depth < usize::from(DEPTH_MIN) {
+            return Joined::NotNow;
+        }
+        match choose(
+            known.shared.iter().map(|connection| connection.load()),
+            depth,
+        ) {
+            Choice::Join(place) => {
+                known.controller.joined();
+                self.counters.add(Counter::PipelinedRequests, 1);
+                self.line_formed.notify();
+                Joined::Behind(known.shared[place].clone())
+            }
+            Choice::Alone => Joined::Alone,
+        }
+    }
+
+    /// Others may join whoever takes this connection, which was idle.
+    pub(super) fn share(&self, connection: &Rc<Connection>) {
+        let mut endpoints = self.endpoints.borrow_mut();
+        known_of(&mut endpoints, connection.endpoint())
+            .shared
+            .push(connection.clone());
+    }
+
+    /// The app behind an endpoint took so long for a request behind `ahead` others.
+    pub(super) fn learn(&self, endpoint: EndpointNumber, waited_nanos: u64, ahead: usize) {
+        let mut endpoints = self.endpoints.borrow_mut();
+        known_of(&mut endpoints, endpoint)
+            .controller
+            .learn(waited_nanos, ahead);
+    }
+
+    /// Sends those who stand behind a connection's oldest exchange elsewhere.
+    pub(super) fn move_those_behind(&self, connection: &Connection) {
+        let moved = connection.move_those_behind();
+        self.counters.add(Counter::PipelineMoves, moved as u64);
+        let mut endpoints = self.endpoints.borrow_mut();
+        let known = known_of(&mut endpoints, connection.endpoint());
+        known.controller.moved(moved, now().0);
+        known
+            .shared
+            .retain(|shared| !std::ptr::eq(&**shared, connection));
+    }
+
+    /// Looks at every line: where the oldest exchange stalls, those behind it move; where nobody waits any more for a
+    /// response that does not end, the connection is closed. False: there is nobody to look after.
+    pub(super) fn look_after_lines(&self) -> bool {
+        let today = now();
+        let (mut stalled, mut is_anybody_there) = (Vec::new(), false);
+        for known in self.endpoints.borrow().iter() {
+            let stall = Duration::from_millis(known.controller.stall_ms());
+            for connection in &known.shared {
+                let fifo = connection.fifo.borrow();
+                let progressed = connection.progressed.get();
+                let is_over = |since: Tick| today.since(since.max(progressed)) >= DISCARD_WAIT;
+                let discarded = fifo.front().and_then(|slot| slot.discarded_at());
+                is_anybody_there |= fifo.len() > 1 || discarded.is_some();
+                if discarded.is_some_and(is_over) {
+                    connection.doom();
+                }
+                if fifo.len() > 1 && today.since(progressed) >= stall {
+                    stalled.push(connection.clone());
+                }
+            }
+        }
+        for connection in stalled {
+            self.counters.add(Counter::PipelineStalls, 1);
+            self.move_those_behind(&connection);
+            if connection
+                .front()
+                .is_some_and(|slot| slot.discarded_at().is_some())
+            {
+                connection.doom(); // nobody is left on it
+            }
+        }
+        is_anybody_there
+    }
+
     pub(super) fn check_in(&self, connection: Rc<Connection>) {
-        let mut idle = self.idle.borrow_mut();
-        let stack = stack_of(&mut idle, connection.endpoint());
-        if stack.len() >= IDLE_PER_ENDPOINT_MAX {
+        let mut endpoints = self.endpoints.borrow_mut();
+        let known = known_of(&mut endpoints, connection.endpoint());
+        known
+            .shared
+            .retain(|shared| !Rc::ptr_eq(shared, &connection));
+        if known.idle.len() >= IDLE_PER_ENDPOINT_MAX {
             connection.doom();
             return;
         }
-        stack.push(Place::Warm(connection));
+        known.idle.push(Place::Warm(connection));
     }
 
     /// The connection closes, or leaves the pool for another reason: it is idle here no more.
     pub(super) fn forget(&self, connection: &Connection) {
         let is_it = |place: &Place| matches!(place, Place::Warm(known) if std::ptr::eq(&**known, connection));
-        let mut idle = self.idle.borrow_mut();
-        stack_of(&mut idle, connection.endpoint()).retain(|place| !is_it(place));
+        let mut endpoints = self.endpoints.borrow_mut();
+        let known = known_of(&mut endpoints, connection.endpoint());
+        known.idle.retain(|place| !is_it(place));
+        known
+            .shared
+            .retain(|shared| !std::ptr::eq(&**shared, connection));
     }
 
     /// Parks a connection that has been idle for a while and has left the pool; where that fails it is closed.
@@ -156,8 +275,8 @@ impl Upstreams {
         };
         if let Ok(ticket) = self.lot.park(stream, since.after(idle_limit), kept) {
             token.stay_out();
-            let mut idle = self.idle.borrow_mut();
-            let stack = stack_of(&mut idle, endpoint);
+            let mut endpoints = self.endpoints.borrow_mut();
+            let stack = &mut known_of(&mut endpoints, endpoint).idle;
             let is_older =
                 |place: &Place| matches!(place, Place::Parked(_, other) if *other <= since);
             let place = stack.iter().take_while(|place| is_older(place)).count();
@@ -176,8 +295,9 @@ impl Upstreams {
             .run(|leaver, _| {
                 let is_it =
                     |place: &Place| matches!(place, Place::Parked(ticket, _) if *ticket == leaver.ticket);
-                let mut idle = self.idle.borrow_mut();
-                stack_of(&mut idle, leaver.kept.endpoint).retain(|place| !is_it(place));
+                let mut endpoints = self.endpoints.borrow_mut();
+                let known = known_of(&mut endpoints, leaver.kept.endpoint);
+                known.idle.retain(|place| !is_it(place));
                 drop(self.tokens.resumed(leaver.kept.endpoint));
             })
             .await
@@ -185,8 +305,8 @@ impl Upstreams {
 
     /// Closes every idle connection: the worker has drained.
     pub fn close_idle(&self) {
-        let stacks = std::mem::take(&mut *self.idle.borrow_mut());
-        for place in stacks.into_iter().flatten() {
+        let endpoints = std::mem::take(&mut *self.endpoints.borrow_mut());
+        for place in endpoints.into_iter().flat_map(|known| known.idle) {
             match place {
                 Place::Warm(connection) => connection.doom(),
                 Place::Parked(ticket, _) => {
@@ -201,20 +321,22 @@ impl Upstreams {
     /// Gives memory back that so many idle connections no longer need.
     pub fn trim(&self) {
         self.lot.trim();
-        for stack in self.idle.borrow_mut().iter_mut() {
-            stack.shrink_to(2 * stack.len());
+        for known in self.endpoints.borrow_mut().iter_mut() {
+            known.idle.shrink_to(2 * known.idle.len());
+            known.shared.shrink_to(2 * known.shared.len());
         }
     }
 
     /// Idle connections to all endpoints.
     pub fn idle_count(&self) -> usize {
-        self.idle.borrow().iter().map(Vec::len).sum()
+        let endpoints = self.endpoints.borrow();
+        endpoints.iter().map(|known| known.idle.len()).sum()
     }
 }
 
-fn stack_of(idle: &mut Vec<Vec<Place>>, endpoint: EndpointNumber) -> &mut Vec<Place> {
-    if idle.len() <= endpoint.index() {
-        idle.resize_with(endpoint.index() + 1, Vec::new);
+fn known_of(endpoints: &mut Vec<Known>, endpoint: EndpointNumber) -> &mut Known {
+    if endpoints.len() <= endpoint.index() {
+        endpoints.resize_with(endpoint.index() + 1, Known::default);
     }
-    &mut idle[endpoint.index()]
+    &mut endpoints[endpoint.index()]
 }

@@ -20,14 +20,19 @@ use crate::h1::persistence::{keep_alive_timeout, response_persists};
 use crate::h1::response::ResponseParser;
 use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::status::Status;
+use crate::net::buffer::MARGIN_BACK;
+use crate::net::clock::{now, precise_nanos};
 use crate::net::stream::is_cancelled;
 use crate::net::{Buffer, Class, Either, Receiver, Stream, race};
 use crate::policy::exchange::may_pool;
+use crate::policy::pipeline::ends_line;
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
 
 /// The longest that an app's `Keep-Alive: timeout=N` keeps an idle connection.
 const IDLE_HINT_MAX: Duration = Duration::from_secs(3600);
+/// Octets that are read of a response whose exchange has gone, for the sake of those behind it.
+const DISCARD_BYTES_MAX: usize = 256 << 10;
 /// Interim responses to one request; more is an attack or a fault.
 const INTERIM_MAX: u32 = 16;
 
@@ -40,19 +45,35 @@ pub(super) async fn read(connection: &Rc<Connection>, stream: &Stream, upstreams
         upstreams,
         receiver: stream.disarmable_receiver(),
         parser: ResponseParser::new(),
+        rest: None,
     };
     loop {
-        let Some(buffer) = reader.first_octets().await else {
+        let first = match reader.rest.take() {
+            Some(rest) => Some(rest),
+            None => reader.first_octets().await,
+        };
+        let Some(buffer) = first else {
             return;
         };
         let Some(slot) = connection.front() else {
             return; // nobody asked for these octets (RFC 9112 §9.2)
         };
+        slot.progress.borrow_mut().response_octets += buffer.len() as u64;
         let outcome = reader.response(buffer, &slot).await;
-        let may_rest =
-            outcome.is_ok() && may_pool(&slot.progress.borrow()) && !connection.is_doomed();
-        connection.fifo.borrow_mut().pop_front();
-        if may_rest {
+        let may_go_on = outcome.is_ok()
+            && may_pool(&slot.progress.borrow())
+            && !connection.is_doomed()
+            && !connection.is_closing.get();
+        let is_idle = {
+            let mut fifo = connection.fifo.borrow_mut();
+            fifo.pop_front();
+            fifo.is_empty()
+        };
+        connection.progressed.set(now());
+        if may_go_on {
+            connection.has_delivered.set(true);
+        }
+        if may_go_on && is_idle {
             // First to the pool, then the wake: an exchange that is quick finds the connection there.
             connection.rest();
             upstreams.check_in(connection.clone());
@@ -60,7 +81,7 @@ pub(super) async fn read(connection: &Rc<Connection>, stream: &Stream, upstreams
         slot.put_end(outcome);
         slot.wake();
         slot.flushed.notify();
-        if !may_rest {
+        if !may_go_on {
             return;
         }
     }
@@ -71,6 +92,8 @@ struct Reader<'a> {
     upstreams: &'a Rc<Upstreams>,
     receiver: Receiver,
     parser: ResponseParser,
+    /// Received behind a response: the beginning of the next one, which has been asked for.
+    rest: Option<Buffer>,
 }
 
 impl Reader<'_> {
@@ -94,7 +117,7 @@ impl Reader<'_> {
                 self.end_without_answer(Reason::UpstreamClosed)
             }
             Ok(count) if count > 0 => {
-                self.note_received(count);
+                self.count_received(count);
                 Some(buffer)
             }
             Ok(_) => self.end_without_answer(Reason::UpstreamClosed),
@@ -128,13 +151,17 @@ impl Reader<'_> {
         None
     }
 
-    fn note_received(&self, count: usize) {
+    fn count_received(&self, count: usize) {
         self.upstreams
             .counters()
             .add(Counter::UpstreamBytesReceived, count as u64);
-        if let Some(slot) = self.connection.front() {
-            slot.progress.borrow_mut().response_octets += count as u64;
-        }
+    }
+
+    /// More of the oldest exchange's response has come.
+    fn note_received(&self, count: usize, slot: &Slot) {
+        self.count_received(count);
+        self.connection.progressed.set(now());
+        slot.progress.borrow_mut().response_octets += count as u64;
     }
 
     /// Reads one whole response, interim ones first, into the slot.
@@ -176,18 +203,18 @@ impl Reader<'_> {
                 };
                 buffer = buffer.moved_to(class);
             }
-            buffer = self.more(buffer, slot.limits().stall).await?;
+            buffer = self.more(buffer, slot).await?;
         }
     }
 
     /// Receives once, behind the window; a head that stops in the middle is waited for no longer than `stall`.
-    async fn more(&mut self, buffer: Buffer, stall: Duration) -> Result<Buffer, Reason> {
+    async fn more(&mut self, buffer: Buffer, slot: &Slot) -> Result<Buffer, Reason> {
         let has_begun = !buffer.is_empty();
         self.receiver.arm(buffer);
         // The connection's idle deadline has no other use while a response is under way.
         let deadline = &self.connection.idle;
         match has_begun {
-            true => deadline.set(stall),
+            true => deadline.set(slot.limits().stall),
             false => deadline.clear(), // the app may take its time between an interim response and the final one
         }
         let received = deadline.limit(self.receiver.recv()).await;
@@ -196,7 +223,7 @@ impl Reader<'_> {
         match result {
             Ok(0) => Err(Reason::BadResponse("incomplete_head")),
             Ok(count) => {
-                self.note_received(count);
+                self.note_received(count, slot);
                 Ok(buffer)
             }
             Err(error) => Err(reason_of(&error)),
@@ -222,6 +249,7 @@ impl Reader<'_> {
                 options: ConnectionOptions::default(),
             });
             slot.wake();
+            // A slot whose exchange has gone keeps nothing.
             while slot.has_arrival() {
                 slot.some_taken().await;
             }
@@ -241,6 +269,17 @@ impl Reader<'_> {
 
         let mut cursor = BodyCursor::new(framing);
         let ending = narrow(&mut cursor, &mut buffer)?;
+        self.see_to_the_line(slot, framing, ending.is_complete);
+        let (buffer, base) = match ending.surplus {
+            Some((from, to)) if self.connection.next_is_sent() => {
+                // The next response begins in this block: it stays, and this one, small as it is, is copied.
+                let own = copied(&buffer, base);
+                buffer.set_window(from, to);
+                self.rest = Some(buffer);
+                (own, 0)
+            }
+            Some(_) | None => (buffer, base),
+        };
         slot.put_arrival(Arrival {
             kind,
             buffer,
@@ -262,11 +301,12 @@ impl Reader<'_> {
         }
         slot.wake();
 
-        let mut size = PieceSize::new();
+        let (mut size, mut discarded) = (PieceSize::new(), 0);
         while !is_over {
             while !slot.has_room() {
                 slot.some_taken().await;
             }
+            self.connection.progressed.set(now());
             let class = size.next(&cursor).min(slot.class_with_room());
             self.receiver.arm(Buffer::rent_for_content(class));
             let (result, mut piece) = self.receiver.recv().await;
@@ -278,11 +318,20 @@ impl Reader<'_> {
                     slot.progress.borrow_mut().response_complete = true;
                     return Ok(());
                 }
-                Ok(count) => self.note_received(count),
+                Ok(count) => self.note_received(count, slot),
                 Err(_) => return Err(Reason::UpstreamTruncated),
             }
             size.learn(piece.receive_room() == 0);
             let ending = narrow(&mut cursor, &mut piece)?;
+            if let Some((from, to)) = ending.surplus
+                && self.connection.next_is_sent()
+            {
+                self.rest = Some(copy_of(&piece.block()[from..to]));
+            }
+            discarded += piece.len();
+            if slot.discarded_at().is_some() && discarded > DISCARD_BYTES_MAX {
+                return Err(Reason::UpstreamTruncated); // nobody hears of it
+            }
             slot.put_piece(piece);
             is_over = self.note_end(&ending, slot);
             if !is_over {
@@ -290,6 +339,25 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Learns how long the app took, and clears the line behind a response that would hold it up.
+    fn see_to_the_line(&self, slot: &Slot, framing: Framing, is_whole: bool) {
+        let connection = self.connection;
+        if !connection.is_timed.get() {
+            return;
+        }
+        let endpoint = connection.endpoint();
+        let (began_nanos, ahead) = slot.place_in_line();
+        if connection.has_delivered.get() {
+            // On a connection made for the request its making would count as the app's time.
+            let waited = precise_nanos().saturating_sub(began_nanos);
+            self.upstreams.learn(endpoint, waited, ahead);
+        }
+        let persists = slot.progress.borrow().upstream_persists;
+        if connection.fifo.borrow().len() > 1 && ends_line(persists, framing, is_whole) {
+            self.upstreams.move_those_behind(connection);
+        }
     }
 
     /// What the final head says: is it one that may be passed on, and how is its content delimited?
@@ -326,7 +394,7 @@ impl Reader<'_> {
     fn note_end(&self, ending: &Ending, slot: &Slot) -> bool {
         let mut progress = slot.progress.borrow_mut();
         progress.response_complete = ending.is_complete;
-        progress.upstream_octets_left = ending.has_surplus;
+        progress.upstream_octets_left = ending.surplus.is_some() && self.rest.is_none();
         ending.is_complete
     }
 }
@@ -339,15 +407,34 @@ fn narrow(cursor: &mut BodyCursor, buffer: &mut Buffer) -> Result<Ending, Reason
     buffer.set_window(content.start, content.end);
     Ok(Ending {
         is_complete: content.body_end.is_some(),
-        has_surplus: content.body_end.is_some_and(|end| end < to),
+        surplus: content
+            .body_end
+            .filter(|end| *end < to)
+            .map(|end| (end, to)),
     })
 }
 
 /// Does a body end in a buffer?
 struct Ending {
     is_complete: bool,
-    /// Octets stand behind the end of the body.
-    has_surplus: bool,
+    /// Where in the block octets stand behind the end of the body.
+    surplus: Option<(usize, usize)>,
+}
+
+/// A small response by itself: its head, which begins at `base`, and its content, which is the window.
+fn copied(response: &Buffer, base: usize) -> Buffer {
+    let mut own = copy_of(&response.block()[base..response.end()]);
+    own.set_window(response.start() - base, response.end() - base);
+    own
+}
+
+/// Octets in a block of their own, at its front, with the margin behind that a receive leaves.
+fn copy_of(octets: &[u8]) -> Buffer {
+    let class = Class::holding(octets.len() + MARGIN_BACK).unwrap_or(Class::Giant);
+    let mut copy = Buffer::rent_for_head(class);
+    let fits = copy.append(octets);
+    assert!(fits, "a block holds what came in a smaller one");
+    copy
 }
 
 fn reason_of(error: &io::Error) -> Reason {

@@ -16,6 +16,7 @@ use crate::h1::framing::Framing;
 use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::ResponseHead;
 use crate::http::method::Method;
+use crate::net::clock::{Tick, now};
 use crate::net::{Buffer, Class, Notify};
 use crate::policy::exchange::Progress;
 use crate::policy::reason::Reason;
@@ -63,6 +64,19 @@ pub struct SlotLimits {
     pub stall: Duration,
 }
 
+/// Where a slot stands among those that share its connection.
+#[derive(Clone, Copy, Default)]
+struct Line {
+    /// When its attempt was begun (monotonic nanoseconds).
+    began_nanos: u64,
+    /// How many stood before it then.
+    ahead: u16,
+    /// It was sent to another connection.
+    has_moved: bool,
+    /// Its exchange has gone since then.
+    discarded_at: Option<Tick>,
+}
+
 /// See the module.
 pub struct Slot {
     /// How far the exchange has gone; written by both sides.
@@ -74,6 +88,7 @@ pub struct Slot {
     pieces: RefCell<VecDeque<Buffer>>,
     waiting_bytes: Cell<usize>,
     end: Cell<Option<Result<(), Reason>>>,
+    line: Cell<Line>,
     /// Raised for the exchange: a head, a piece or the end is here.
     arrived: Notify,
     /// Raised for the reader: something was taken.
@@ -101,6 +116,7 @@ impl Slot {
             pieces: RefCell::new(VecDeque::new()),
             waiting_bytes: Cell::new(0),
             end: Cell::new(None),
+            line: Cell::new(Line::default()),
             arrived: Notify::new(),
             taken: Notify::new(),
             flushed: Notify::new(),
@@ -128,6 +144,7 @@ impl Slot {
         self.pieces.borrow_mut().clear();
         self.waiting_bytes.set(0);
         self.end.set(None);
+        self.line.set(Line::default());
     }
 
     /// A new slot that goes on where this one's attempt failed; this one stays with the doomed connection.
@@ -199,6 +216,60 @@ impl Slot {
         self.end.get().is_some()
     }
 
+    /// Did the attempt end because the one ahead of it stalls? Then another connection is to take it.
+    pub fn has_moved(&self) -> bool {
+        self.line.get().has_moved
+    }
+
+    // The line's side.
+
+    /// It stands in a connection's FIFO, behind so many others.
+    pub(super) fn stand_in_line(&self, began_nanos: u64, ahead: usize) {
+        self.line.set(Line {
+            began_nanos,
+            ahead: u16::try_from(ahead).unwrap_or(u16::MAX),
+            ..Line::default()
+        });
+    }
+
+    /// When its attempt was begun, and behind how many others it stood then.
+    pub(super) fn place_in_line(&self) -> (u64, usize) {
+        let line = self.line.get();
+        (line.began_nanos, usize::from(line.ahead))
+    }
+
+    /// Ends the attempt: another connection is to take it.
+    pub(super) fn move_away(&self) {
+        self.line.set(Line {
+            has_moved: true,
+            ..self.line.get()
+        });
+        self.put_end(Err(Reason::UpstreamStalled));
+        self.wake();
+    }
+
+    /// The exchange has gone; others wait behind its response, which is read and thrown away.
+    pub(super) fn discard(&self) {
+        self.line.set(Line {
+            discarded_at: Some(now()),
+            ..self.line.get()
+        });
+        self.arrival.set(None);
+        self.pieces.borrow_mut().clear();
+        self.waiting_bytes.set(0);
+        self.taken.notify();
+    }
+
+    /// Since when its exchange has gone, if it has.
+    pub(super) fn discarded_at(&self) -> Option<Tick> {
+        self.line.get().discarded_at
+    }
+
+    /// Has no send accepted an octet of its request?
+    pub(super) fn is_unsent(&self) -> bool {
+        self.progress.borrow().request_octets_accepted == 0
+    }
+
     // The reader's side.
 
     pub(super) fn limits(&self) -> SlotLimits {
@@ -207,7 +278,9 @@ impl Slot {
 
     /// Puts a head down. The caller raises [`wake`](Slot::wake) when all that came with it is in place.
     pub(super) fn put_arrival(&self, arrival: Arrival) {
-        self.arrival.set(Some(arrival));
+        if self.discarded_at().is_none() {
+            self.arrival.set(Some(arrival));
+        }
     }
 
     pub(super) fn has_arrival(&self) -> bool {
@@ -219,7 +292,7 @@ impl Slot {
 
     /// Puts a piece down, if it holds anything.
     pub(super) fn put_piece(&self, piece: Buffer) {
-        if !piece.is_empty() {
+        if !piece.is_empty() && self.discarded_at().is_none() {
             self.waiting_bytes
                 .set(self.waiting_bytes.get() + piece.len());
             queue(&mut self.pieces.borrow_mut(), piece);
