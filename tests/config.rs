@@ -6,7 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hotgate::config::{Action, CATALOGUE, Config, Diagnostic, EndpointAddress, Source, parse};
+use hotgate::config::{
+    Action, CATALOGUE, Config, Destination, Diagnostic, EndpointAddress, Source, Target, parse,
+};
+use hotgate::policy::pipeline::Pipeline;
 
 const EXAMPLES: &str = "config/examples";
 const EXAMPLE_DROP_INS: &str = "config/examples/sites.d";
@@ -209,9 +212,14 @@ fn the_smallest_example() {
     let [route] = site.routes.as_slice() else {
         panic!("one route")
     };
+    let address = EndpointAddress::Port(3000);
     assert_eq!(
         route.action,
-        Action::Proxy(vec![EndpointAddress::Port(3000)])
+        Action::Proxy(Destination {
+            targets: vec![Target::Address(address.clone())],
+            addresses: vec![address],
+            pipeline: Pipeline::Off,
+        })
     );
     assert_eq!(config.listeners().len(), 1);
 }

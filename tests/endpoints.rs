@@ -22,6 +22,45 @@ fn a_get_goes_to_the_other_server_when_one_refuses() {
     );
 }
 
+/// The servers of an upstream in turn, and beside them what `to` has of its own.
+#[test]
+fn a_site_may_name_an_upstream() {
+    let (one, two, three) = (Origin::echo(), Origin::echo(), Origin::echo());
+    let hotgate = Hotgate::start(format!(
+        "[upstreams.pair]\nservers = [{}, {{ address = \"127.0.0.1:{}\" }}]\n\
+         [sites.\"http://a.test\"]\nto = \"pair\"\npaths.\"/three\" = [\"pair\", {}]\n",
+        one.port(),
+        two.port(),
+        three.port()
+    ));
+    let mut client = Client::connect(hotgate.address());
+    for n in 0..4 {
+        assert_eq!(client.get(&format!("/{n}")).text(), format!("/{n}"));
+    }
+    assert_eq!([one.lines().len(), two.lines().len()], [2, 2]);
+    for _ in 0..3 {
+        assert_eq!(client.get("/three").text(), "/three");
+    }
+    let lines = [one, two, three].map(|origin| origin.lines().len());
+    assert_eq!(lines, [3, 3, 1]);
+}
+
+/// An address that two upstreams have, with and without `pipeline`, serves both, each over connections of its own.
+#[test]
+fn upstreams_with_one_address_and_another_pipeline_share_no_connection() {
+    let origin = Origin::echo();
+    let hotgate = Hotgate::start(format!(
+        "[upstreams.plain]\nservers = {port}\n[upstreams.deep]\nservers = {port}\npipeline = 8\n\
+         [sites.\"http://a.test\"]\nto = \"plain\"\npaths.\"/deep\" = \"deep\"\n",
+        port = origin.port()
+    ));
+    let mut client = Client::connect(hotgate.address());
+    for path in ["/", "/deep", "/", "/deep"] {
+        assert_eq!(client.get(path).text(), path);
+    }
+    assert_eq!(origin.connections(), 2);
+}
+
 #[test]
 fn what_was_never_sent_goes_to_the_other_server_whatever_its_method() {
     let origin = Origin::mirror();

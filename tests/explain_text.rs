@@ -20,13 +20,15 @@ use support::{
 
 /// What it is a case of, and the arguments: those with a space in them stand in quotes.
 #[rustfmt::skip]
-const CASES: [(&str, &str); 30] = [
+const CASES: [(&str, &str); 32] = [
     ("a path with settings of its own, from behind a trusted proxy",
         "explain http://shop.example.com:8080/api/v1?x=1 --from 10.1.2.3 -H 'X-Forwarded-For: 6.6.6.6, 192.0.2.9' -H 'Connection: keep-alive, X-Hop' -H 'X-Hop: 1' -H 'X_Bad: y' -H 'Cookie: a=b'"),
     ("nobody may say who he is",            "explain http://app.example.com:8080/ -H 'X-Forwarded-For: 6.6.6.6'"),
     ("an exact path beats two prefixes",    "explain HEAD http://shop.example.com:8080/api/health"),
     ("the one form of a path",              "explain DELETE http://shop.example.com:8080/./x/%2e%2e/%61pi"),
     ("several targets",                     "explain POST http://y.example.com:8080/"),
+    ("an upstream",                         "explain http://z.example.com:8080/"),
+    ("two upstreams that share connections", "explain http://z.example.com:8080/fast"),
     ("the built-in origin",                 "explain http://localhost:9000/"),
     ("a host and its port beat a host",     "explain http://only.example.com:8080/y"),
     ("no action",                           "explain http://only.example.com:8081/y"),

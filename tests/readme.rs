@@ -79,10 +79,10 @@ fn the_tables_of_keys_have_every_key() {
         let line = line.trim_start_matches('#');
         if let Some(header) = line.strip_prefix('[') {
             let header = header.split(']').next().expect("a header has an end");
-            table = if header.starts_with("sites") || header == "defaults" {
-                String::new()
-            } else {
-                format!("{header}.")
+            table = match header.split('.').next() {
+                Some("sites" | "defaults") => String::new(),
+                Some("upstreams") => "upstreams.NAME.".to_owned(),
+                Some(_) | None => format!("{header}."),
             };
         } else if let Some((name, _)) = line.split_once(" = ")
             && name
@@ -100,12 +100,16 @@ fn the_tables_of_keys_have_every_key() {
 #[test]
 fn every_default_is_what_is_in_force_without_the_key() {
     let (global, site, path) = (at_top("", ""), in_site("", ""), in_path("", ""));
+    let upstream = in_upstream("", "");
     let mut count = 0;
     for key in keys() {
         let Some(default) = key.default else { continue };
         count += 1;
         if key.is_global() {
             assert_eq!(at_top(key.name, default), global, "{}", key.name);
+        }
+        if key.is_of("upstream") {
+            assert_eq!(in_upstream(key.name, default), upstream, "{}", key.name);
         }
         if key.is_of("defaults") {
             let of_defaults = in_defaults(key.name, default);
@@ -128,6 +132,8 @@ fn a_key_is_refused_where_the_table_does_not_have_it() {
         let is_fine = |found: Result<String, String>| found.is_ok();
         if key.default.is_some() {
             let name = key.name;
+            let of_upstream = is_fine(in_upstream(name, value));
+            assert_eq!(of_upstream, key.is_of("upstream"), "{name}");
             assert_eq!(is_fine(at_top(name, value)), key.is_global(), "{name}");
             let of_defaults = is_fine(in_defaults(name, value));
             assert_eq!(of_defaults, key.is_of("defaults"), "{name}");
@@ -140,18 +146,23 @@ fn a_key_is_refused_where_the_table_does_not_have_it() {
 #[test]
 fn bounds_are_the_last_values_that_are_taken() {
     let mut count = 0;
-    for key in keys().iter().filter(|key| key.is_global()) {
+    for key in keys() {
+        let read = match key.is_of("upstream") {
+            true => in_upstream,
+            false if key.is_global() => at_top,
+            false => continue,
+        };
         let Some((least, most)) = key.bounds else {
             continue;
         };
         count += 1;
         for bound in [least, most] {
-            let found = at_top(key.name, &quoted(bound));
+            let found = read(key.name, &quoted(bound));
             assert!(found.is_ok(), "{} = {bound}: {found:?}", key.name);
         }
         let beyond = [next(least, -1), next(most, 1)];
         for bound in beyond.into_iter().flatten() {
-            let found = at_top(key.name, &quoted(&bound));
+            let found = read(key.name, &quoted(&bound));
             assert!(found.is_err(), "{} = {bound} is taken", key.name);
         }
     }
@@ -318,6 +329,20 @@ fn at_top(name: &str, value: &str) -> Result<String, String> {
         "{:?} {:?} {:?}",
         config.server, config.log, config.defaults
     ))
+}
+
+/// An upstream whose name is NAME, as in the table.
+fn in_upstream(name: &str, value: &str) -> Result<String, String> {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    let servers = if name == "servers" {
+        ""
+    } else {
+        "servers = 1\n"
+    };
+    let text = format!("[upstreams.NAME]\n{servers}{}", line(name, value));
+    let found = config(&text)?.upstreams;
+    let facts = found.iter().map(|one| (&one.servers, one.pipeline));
+    Ok(format!("{:?}", facts.collect::<Vec<_>>()))
 }
 
 fn in_defaults(name: &str, value: &str) -> Result<String, String> {

@@ -140,6 +140,14 @@ fn refuses_what_it_can_see() {
     check("[sites.h]\nto = 1\nlog = \"off\"");
     check("[defaults]\nto = 1");
     check("[log.access]\nredact = [\"token\"]");
+    check("[upstreams.a]\nservers = []");
+    check("[upstreams.a]\nservers = \"b\"");
+    check("[upstreams.a]\nservers = [{ adress = 1 }]");
+    check("[upstreams.a]\nservers = 1\npipeline = 65");
+    check("[upstreams.a]\nservers = 1\npipeline = true");
+    check("[upstreams.\"a.b\"]\nservers = 1");
+    check("[upstreams.1]\nservers = 1");
+    check("[upstreams]\na = 1");
 }
 
 #[test]

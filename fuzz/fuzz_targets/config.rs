@@ -7,7 +7,8 @@
 use std::collections::HashSet;
 
 use hotgate::config::{
-    Action, Config, Diagnostic, File, FileKind, Reference, Source, Surroundings, parse_files,
+    Action, Config, Diagnostic, File, FileKind, Reference, Source, Surroundings, Target,
+    parse_files,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -88,7 +89,11 @@ fn check_promises(config: &Config) {
         );
         for route in &site.routes {
             match &route.action {
-                Action::Proxy(endpoints) => assert!(!endpoints.is_empty()),
+                Action::Proxy(to) => {
+                    assert!(!to.targets.is_empty() && !to.addresses.is_empty());
+                    let is_named = |target: &Target| matches!(target, Target::Upstream(_));
+                    assert!(!site.is_generated || !to.targets.iter().any(is_named));
+                }
                 Action::Whoami | Action::None => {
                     assert!(!site.is_generated || route.action == Action::None)
                 }

@@ -13,7 +13,7 @@ use crate::config::{CATALOGUE, schema};
 /// What `list-keys` takes.
 #[derive(clap::Args)]
 pub(super) struct ListKeysArgs {
-    /// Only keys with this in their names, or one of the levels all, defaults, site, path
+    /// Only keys with this in their names, or one of the levels all, upstream, defaults, site, path
     filter: Option<String>,
     /// Print the JSON Schema of the configuration instead, for editors
     #[arg(long, conflicts_with = "filter")]

@@ -214,13 +214,14 @@ fn configuration_page() -> String {
     roff.control("fi", []);
     roff.control("PP", []);
     roff.text([roman(
-        "Drop-ins in sites.d/ beside the file hold [sites] and [defaults]. ${VAR}, ${VAR:-default}, ${file:/path} and \
+        "Drop-ins in sites.d/ beside the file hold [sites], [upstreams] and [defaults]. ${VAR}, ${VAR:-default}, ${file:/path} and \
          ${cred:name} are expanded in string values and keys; $${ is ${ as it stands. Durations are written as \"1m30s\", \
          sizes as \"64KiB\". Every fault is told by hotgate check.",
     )]);
     keys(&mut roff, "KEYS OF THE WHOLE", |key| key.levels.global);
+    keys(&mut roff, "KEYS OF UPSTREAMS", |key| key.levels.upstream);
     keys(&mut roff, "KEYS OF SITES AND PATHS", |key| {
-        !key.levels.global
+        !key.levels.global && !key.levels.upstream
     });
     roff.control("SH", ["SEE ALSO"]);
     roff.text([bold("hotgate"), roman("(1)")]);

@@ -9,7 +9,10 @@ use super::columns::{COLUMNS, visible, wrapped};
 use super::files::read;
 use super::json::print_facts;
 use super::talk::print;
-use crate::config::{Action, Config, ListenAddress, Listener, Route, Settings, Site};
+use crate::config::{
+    Action, Config, Destination, ListenAddress, Listener, Route, Settings, Site, Target,
+};
+use crate::policy::pipeline::Pipeline;
 
 /// Prints all routes, listener by listener.
 pub(super) fn routes(named: &[PathBuf], is_json: bool) -> Exit {
@@ -57,12 +60,15 @@ fn site_as_text(site: &Site, config: &Config, line: &mut impl FnMut(&str)) {
     let width = |text: &str| text.chars().count();
     let paths = site.routes.iter().map(|route| width(&route.name));
     let path_width = paths.max().unwrap_or(0);
-    let actions = site.routes.iter().map(|route| width(&action(route)));
+    let actions = site
+        .routes
+        .iter()
+        .map(|route| width(&action(route, config)));
     let action_width = actions.max().unwrap_or(0).min(32);
     for (route, outer) in with_outer(site, config) {
         let before = 4 + path_width + 2;
         let source = source(route, site);
-        let told = wrapped(&clean(config, &action(route)), COLUMNS - before);
+        let told = wrapped(&clean(config, &action(route, config)), COLUMNS - before);
         for (index, told) in told.iter().enumerate() {
             let name = if index == 0 { route.name.as_str() } else { "" };
             let name = clean(config, name);
@@ -161,15 +167,41 @@ fn own(route: &Route, outer: &Settings) -> Vec<(String, String)> {
     own
 }
 
-fn action(route: &Route) -> String {
+fn action(route: &Route, config: &Config) -> String {
     match &route.action {
-        Action::Proxy(endpoints) => {
-            let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-            format!("to {}", endpoints.join(", "))
+        Action::Proxy(to) => {
+            let targets: Vec<String> = to.targets.iter().map(|one| target(one, config)).collect();
+            let pipeline = match to.pipeline {
+                Pipeline::Off => String::new(),
+                pipeline @ (Pipeline::Auto | Pipeline::Depth(_)) => {
+                    format!(", pipeline {pipeline}")
+                }
+            };
+            format!("to {}{pipeline}", targets.join(", "))
         }
         Action::Whoami => "builtin whoami".to_owned(),
         Action::None => "404".to_owned(),
     }
+}
+
+/// An upstream with its servers: `api (10.0.0.2:8000, 10.0.0.3:8000)`.
+fn target(target: &Target, config: &Config) -> String {
+    let Target::Upstream(name) = target else {
+        return target.to_string();
+    };
+    let named = config.upstreams.iter().find(|known| known.name == *name);
+    let servers = named.map_or(&[][..], |upstream| upstream.servers.as_slice());
+    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    format!("{name} ({})", servers.join(", "))
+}
+
+/// The upstreams that a destination names.
+fn names(to: &Destination) -> Vec<String> {
+    let names = to.targets.iter().filter_map(|target| match target {
+        Target::Upstream(name) => Some(name.clone()),
+        Target::Address(_) => None,
+    });
+    names.collect()
 }
 
 fn source(route: &Route, site: &Site) -> String {
@@ -206,8 +238,16 @@ fn site_as_json(site: &Site, config: &Config) -> Value {
     let mask = |text: String| config.secrets.mask(&text);
     let route = |(route, outer): (&Route, &Settings)| {
         let targets = match &route.action {
-            Action::Proxy(endpoints) => endpoints.iter().map(|one| mask(one.to_string())).collect(),
+            Action::Proxy(to) => to
+                .addresses
+                .iter()
+                .map(|one| mask(one.to_string()))
+                .collect(),
             Action::Whoami | Action::None => Vec::new(),
+        };
+        let (upstreams, pipeline) = match &route.action {
+            Action::Proxy(to) => (names(to), to.pipeline),
+            Action::Whoami | Action::None => (Vec::new(), Pipeline::Off),
         };
         let kind = match &route.action {
             Action::Proxy(_) => "to",
@@ -222,6 +262,11 @@ fn site_as_json(site: &Site, config: &Config) -> Value {
             "path": mask(route.name.clone()),
             "action": kind,
             "targets": targets,
+            "upstreams": upstreams.into_iter().map(mask).collect::<Vec<_>>(),
+            "pipeline": match pipeline {
+                Pipeline::Depth(depth) => json!(depth),
+                Pipeline::Off | Pipeline::Auto => json!(pipeline.to_string()),
+            },
             "settings": settings,
             "source": route.place.to_string(),
         })

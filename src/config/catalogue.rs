@@ -6,7 +6,7 @@
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// `server.workers`, `timeouts.connect`; of sites and paths the name alone: `to`.
+    /// `server.workers`, `timeouts.connect`, `upstreams.NAME.servers`; of sites and paths the name alone: `to`.
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
@@ -57,8 +57,12 @@ pub enum Kind {
     Redactions,
     /// A file, `"stdout"` or `"off"`
     LogPath,
-    /// `3000`, `"10.0.0.5:3000"`, or a list.
+    /// `3000`, `"10.0.0.5:3000"`, `"api"`, or a list.
     Targets,
+    /// `3000`, `"10.0.0.5:3000"`, `{ address = 3000 }`, or a list.
+    Servers,
+    /// `"off"`, `"auto"` or a number.
+    Pipeline,
     /// A table of paths.
     Paths,
 }
@@ -68,6 +72,8 @@ pub enum Kind {
 pub struct Levels {
     /// In the table of its name, at the top of a file.
     pub global: bool,
+    /// In each table of `[upstreams]`.
+    pub upstream: bool,
     /// In `[defaults]`.
     pub defaults: bool,
     /// In a site.
@@ -77,10 +83,11 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// In the words of the manual: `all, defaults, site, path`.
+    /// In the words of the manual: `all, defaults, site, path`; `upstream`.
     pub fn words(self) -> String {
         let named = [
             (self.global, "all"),
+            (self.upstream, "upstream"),
             (self.defaults, "defaults"),
             (self.site, "site"),
             (self.path, "path"),
@@ -122,6 +129,8 @@ impl Kind {
             Kind::Redactions => "list of `\"query:NAME\"`".to_owned(),
             Kind::LogPath => "path, `\"stdout\"` or `\"off\"`".to_owned(),
             Kind::Targets => "target, or a list".to_owned(),
+            Kind::Servers => "address, or a list".to_owned(),
+            Kind::Pipeline => "`\"off\"`, `\"auto\"` or a number".to_owned(),
             Kind::Paths => "table".to_owned(),
         }
     }
@@ -189,6 +198,12 @@ mod tests {
             Level::Limits => of_table("limits"),
             Level::Log => ["level", "access"].map(str::to_owned).into(),
             Level::Access => of_table("log.access"),
+            Level::Upstream => {
+                let keys = KEYS.iter().filter(|key| key.levels.upstream);
+                keys.map(|key| key.table().1.to_owned()).collect()
+            }
+            // The long form of what `servers` takes.
+            Level::Endpoint => ["address".to_owned()].into(),
             Level::Defaults => of_sites(|levels| levels.defaults),
             Level::Site => of_sites(|levels| levels.site),
             Level::Path => of_sites(|levels| levels.path),
@@ -216,8 +231,16 @@ mod tests {
                     (
                         key.levels.global,
                         match key.table() {
+                            (Some(_), name) if key.levels.upstream => format!("{name} = {value}"),
                             (Some(table), name) => format!("[{table}]\n{name} = {value}"),
                             (None, name) => format!("{name} = {value}"),
+                        },
+                    ),
+                    (
+                        key.levels.upstream,
+                        match key.table().1 {
+                            "servers" => format!("[upstreams.a]\nservers = {value}"),
+                            name => format!("[upstreams.a]\nservers = 1\n{name} = {value}"),
                         },
                     ),
                     (

@@ -4,9 +4,15 @@ use super::catalogue::{Key, Kind, Levels};
 
 const GLOBAL: Levels = Levels {
     global: true,
+    upstream: false,
     defaults: false,
     site: false,
     path: false,
+};
+const UPSTREAM: Levels = Levels {
+    global: false,
+    upstream: true,
+    ..GLOBAL
 };
 const PATH: Levels = Levels {
     global: false,
@@ -265,13 +271,31 @@ pub const KEYS: &[Key] = &[
         meaning: "Query parameters whose values are written as `***`, in the target and in `Referer`",
     },
     Key {
+        name: "upstreams.NAME.servers",
+        kind: Kind::Servers,
+        default: None,
+        bounds: "at most 256",
+        levels: UPSTREAM,
+        example: r#"["10.0.0.2:8000", { address = "unix:/run/api.sock" }, 3000]"#,
+        meaning: r#"The addresses that the name stands for, each in turn, written as in `to` or as `{ address = … }`"#,
+    },
+    Key {
+        name: "upstreams.NAME.pipeline",
+        kind: Kind::Pipeline,
+        default: Some(r#""off""#),
+        bounds: "`2` to `64`",
+        levels: UPSTREAM,
+        example: r#""auto""#,
+        meaning: r#"How many GET requests of any clients may await their answers on one connection at once: one, as many as pay, or up to this number. Only for apps that answer each request exactly once"#,
+    },
+    Key {
         name: "to",
         kind: Kind::Targets,
         default: None,
         bounds: "at most 256",
         levels: SITES,
         example: r#"[3000, "10.0.0.5:3000", "unix:/run/app.sock"]"#,
-        meaning: "Where requests go",
+        meaning: "Where requests go: addresses, names of upstreams",
     },
     Key {
         name: "builtin",

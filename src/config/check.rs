@@ -22,6 +22,7 @@ use super::place::{File, FileKind, Source};
 use super::raw::entries;
 use super::settings::{Given, Scope};
 use super::tree::Member;
+use super::upstreams::Upstreams;
 use super::{layers, log, other_language, server, settings, site, traps, usefulness};
 
 /// Reads texts that stand beside each other, as one layer and without an environment: see [`parse_files`].
@@ -62,6 +63,8 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
     let mut read = Reading::default();
     let mut layer: Vec<Member> = Vec::new();
     let hand_written = |file: &&File| file.kind != FileKind::Generated;
+    // What could not be read may hold the upstreams that sites name.
+    let is_legible = parsed.iter().all(|(_, errors)| errors.is_empty());
     let mut remaining = files.iter().filter(hand_written).count();
     for (index, (file, (table, _))) in files.iter().zip(&parsed).enumerate() {
         if file.kind == FileKind::Generated {
@@ -79,7 +82,7 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
         let next = files[index + 1..].iter().find(|file| hand_written(file));
         if next.is_none_or(|next| next.layer != file.layer) {
             layers::overlay(&mut merged, std::mem::take(&mut layer));
-            read = Reading::of(&merged, remaining == 0, &mut faults);
+            read = Reading::of(&merged, remaining == 0, is_legible, &mut faults);
         }
     }
     let Reading {
@@ -154,6 +157,7 @@ impl Default for Reading {
                 log: Log::default(),
                 defaults: Default::default(),
                 default_origins: Default::default(),
+                upstreams: Vec::new(),
                 sites: Vec::new(),
                 warnings: Vec::new(),
                 secrets: Default::default(),
@@ -166,13 +170,20 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Reads a merged tree. Unless it is the last, a site may still lack what a later layer adds.
-    fn of(tree: &[Member], is_last: bool, faults: &mut Faults) -> Reading {
+    /// Reads a merged tree. Unless it is the last, a site may still lack what a later layer adds; unless all was
+    /// legible, also what could not be read.
+    fn of(tree: &[Member], is_last: bool, is_legible: bool, faults: &mut Faults) -> Reading {
         let mut read = Reading::default();
+        let mut upstreams = Upstreams::none(is_last && is_legible);
         read.globals(tree, faults);
         read.config.defaults = read.given.settings.clone();
         read.config.default_origins = read.given.origins.clone();
-        read.sites(tree, is_last, faults);
+        let named = entries(tree).into_iter();
+        for entry in named.filter(|entry| entry.name == "upstreams") {
+            upstreams.read(&entry, faults);
+        }
+        read.sites(tree, &upstreams, is_last, faults);
+        read.config.upstreams = upstreams.list;
         read
     }
 
@@ -188,7 +199,7 @@ impl Reading {
                 "limits" => settings::limits(&entry, Scope::Global, &mut self.given, faults),
                 "log" => log::log(&entry, &mut self.config.log, faults),
                 "defaults" => defaults = Some(entry),
-                "sites" => {}
+                "upstreams" | "sites" => {}
                 _ => refuse(&entry, Level::Top, faults),
             }
         }
@@ -198,7 +209,13 @@ impl Reading {
         }
     }
 
-    fn sites(&mut self, tree: &[Member], is_last: bool, faults: &mut Faults) {
+    fn sites(
+        &mut self,
+        tree: &[Member],
+        upstreams: &Upstreams,
+        is_last: bool,
+        faults: &mut Faults,
+    ) {
         let found = entries(tree)
             .into_iter()
             .find(|entry| entry.name == "sites");
@@ -213,7 +230,14 @@ impl Reading {
                 faults.error(fault.label(format!("first set at {first}")));
             }
             let is_repeated = first.is_some();
-            let site = site::site(&entry, key.clone(), &self.given, is_last, faults);
+            let site = site::site(
+                &entry,
+                key.clone(),
+                &self.given,
+                Some(upstreams),
+                is_last,
+                faults,
+            );
             if is_repeated {
                 continue;
             }
@@ -378,6 +402,10 @@ fn repetitions(again: &[Range<usize>], text: &str, base: usize, faults: &mut Fau
             [sites, host] if sites == "sites" => {
                 ("duplicate-host", format!("the host `{host}` is set twice"))
             }
+            [upstreams, name] if upstreams == "upstreams" => (
+                "duplicate-upstream",
+                format!("the upstream `{name}` is set twice"),
+            ),
             [sites, host, paths, path] if sites == "sites" && paths == "paths" => (
                 "duplicate-path",
                 format!("the path `{path}` of `{host}` is set twice"),

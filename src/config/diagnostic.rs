@@ -28,6 +28,9 @@ const FAULTS_MAX: usize = 200;
 /// The code of a site or path without an action.
 pub(super) const NO_ACTION: &str = "no-action";
 
+/// The code of an upstream that lacks servers, and of a server that lacks an address: likewise.
+pub(super) const NO_SERVERS: &str = "no-servers";
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -341,7 +344,8 @@ impl<'s> Faults<'s> {
         // What was said of these ranges may be what is dropped now.
         self.poisoned.clear();
         self.found.retain(|found| {
-            let is_lack = found.is_of_nothing || found.diagnostic.code == NO_ACTION;
+            let is_lack =
+                found.is_of_nothing || [NO_ACTION, NO_SERVERS].contains(&found.diagnostic.code);
             let is_before = found.offset < end && !is_lack;
             found.source != source || is_before || (found.offset < start && !found.is_of_nothing)
         });

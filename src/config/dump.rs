@@ -9,12 +9,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::model::{
-    Action, Backend, Config, HostHeader, Level, Limits, LogFormat, LogTarget, Pin, Redact, Route,
-    Settings, Site, Timeouts, UnknownHost,
+    Action, Backend, Config, EndpointAddress, HostHeader, Level, Limits, LogFormat, LogTarget, Pin,
+    Redact, Route, Settings, Site, Target, Timeouts, UnknownHost, Upstream,
 };
 use super::origins::Origins;
 use super::units::{write_duration, write_size};
 use crate::policy::middleware::access::Allow;
+use crate::policy::pipeline::Pipeline;
 
 /// Columns that a value takes before its comment.
 const COMMENT_COLUMN: usize = 44;
@@ -58,6 +59,9 @@ impl Config {
             .iter()
             .map(|Redact::Query(name)| format!("query:{name}"));
         out.key("redact", &list(redact), "");
+        for upstream in &self.upstreams {
+            out.upstream(upstream);
+        }
         for site in &self.sites {
             out.site(site, given);
         }
@@ -146,6 +150,26 @@ impl Writer {
         );
     }
 
+    fn upstream(&mut self, upstream: &Upstream) {
+        self.0.push('\n');
+        self.line(&format!(
+            "[upstreams.{}] # {}",
+            upstream.name, upstream.place
+        ));
+        let of = |key: &str| origin(&upstream.origins, key);
+        let servers: Vec<String> = upstream.servers.iter().map(address).collect();
+        self.key(
+            "servers",
+            &format!("[{}]", servers.join(", ")),
+            &of("servers"),
+        );
+        let pipeline = match upstream.pipeline {
+            Pipeline::Depth(depth) => depth.to_string(),
+            word @ (Pipeline::Off | Pipeline::Auto) => quoted(&word.to_string()),
+        };
+        self.key("pipeline", &pipeline, &of("pipeline"));
+    }
+
     fn site(&mut self, site: &Site, defaults: &Settings) {
         // The routes of a site begin with the one of all its paths.
         let Some((whole, paths)) = site.routes.split_first() else {
@@ -174,8 +198,8 @@ impl Writer {
     fn route(&mut self, route: &Route, outer: &Settings) {
         let of = |key: &str| origin(&route.origins, key);
         match &route.action {
-            Action::Proxy(endpoints) => {
-                let targets: Vec<String> = endpoints.iter().map(target).collect();
+            Action::Proxy(to) => {
+                let targets: Vec<String> = to.targets.iter().map(target).collect();
                 let value = match targets.as_slice() {
                     [one] => one.clone(),
                     several => format!("[{}]", several.join(", ")),
@@ -294,8 +318,14 @@ fn limits(limits: &Limits) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn target(endpoint: &super::model::EndpointAddress) -> String {
-    use super::model::EndpointAddress;
+fn target(target: &Target) -> String {
+    match target {
+        Target::Address(endpoint) => address(endpoint),
+        Target::Upstream(name) => quoted(name),
+    }
+}
+
+fn address(endpoint: &EndpointAddress) -> String {
     match endpoint {
         EndpointAddress::Port(port) => port.to_string(),
         EndpointAddress::Tcp { .. } | EndpointAddress::Unix(_) => quoted(&endpoint.to_string()),
@@ -345,6 +375,12 @@ mod tests {
     /// What two configurations must have in common: everything but where it stands.
     fn essence(config: &Config) -> String {
         let mut essence = format!("{:?} {:?} {:?}", config.server, config.log, config.defaults);
+        for upstream in &config.upstreams {
+            essence += &format!(
+                "\n{} {:?} {:?}",
+                upstream.name, upstream.servers, upstream.pipeline
+            );
+        }
         for site in &config.sites {
             essence += &format!(
                 "\n{} {:?} {:?} {:?}",
@@ -396,6 +432,9 @@ mod tests {
         );
         check(
             "[server]\nhttp = [\":81\", \"[::1]:82\"]\nworkers = 3\npin = false\nbackend = \"epoll\"\ntrusted_proxies = [\"private\"]\nmax_connections = 9\ndrain_timeout = \"90s\"\n[log]\nlevel = \"debug\"\naccess = { path = \"off\", format = \"combined\", redact = [\"query:a\"] }\n[limits]\nheader_count = 99\nbody = \"1GiB\"",
+        );
+        check(
+            "[upstreams.a]\nservers = 1\n[upstreams.b-B_2]\nservers = [\"h:2\", { address = \"unix:/b\" }]\n[upstreams.c]\nservers = 3\npipeline = \"auto\"\n[upstreams.d]\nservers = 4\npipeline = 64\n[sites]\n\"http://a\" = \"c\"\n\"http://b\" = { to = [9, \"a\", \"b-B_2\"], paths.\"/d\" = \"d\" }",
         );
         check("[sites]\n\"http://a\" = { to = 1, paths.\"/$${x}\" = 2 }");
         check("[sites]\n\"example.com\" = 1\n\"*.example.com:8443\" = 2\n\"*\" = 3\n\":8080\" = 4");

@@ -22,6 +22,12 @@ pub(super) fn fault(name: &str, span: Range<usize>, first: &Place) -> Fault {
         .label(format!("first set at {first}"))
 }
 
+/// The fault of an upstream whose name another one of its layer has.
+pub(super) fn of_upstream(name: &str, span: Range<usize>, first: &Place) -> Fault {
+    let message = format!("the upstream `{name}` is set twice");
+    Fault::new("duplicate-upstream", span, message).label(format!("first set at {first}"))
+}
+
 /// Every key of a text, in order.
 pub(super) struct Definitions(Vec<Definition>);
 

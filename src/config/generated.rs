@@ -95,7 +95,7 @@ fn judge(
     // What the ordinary readers find is told as the reason, not as an error of the file.
     let before = faults.count();
     let key = site::key(entry, faults);
-    let found = site::site(entry, key.clone(), defaults, true, faults);
+    let found = site::site(entry, key.clone(), defaults, None, true, faults);
     if let Some(fault) = faults.take_after(before).into_iter().next() {
         return Err(fault.message);
     }
@@ -104,10 +104,10 @@ fn judge(
     };
     may_have_host(&key, owners)?;
     for route in &site.routes {
-        let Action::Proxy(endpoints) = &route.action else {
+        let Action::Proxy(to) = &route.action else {
             continue;
         };
-        for endpoint in endpoints {
+        for endpoint in &to.addresses {
             may_point_to(endpoint, is_ours)?;
         }
     }
@@ -236,7 +236,8 @@ mod tests {
     use crate::config::{Config, File, FileKind, Source, parse_files};
 
     const HAND_WRITTEN: &str = "[server]\nhttp = [\":80\", \"127.0.0.1:9180\"]\n\
-        [sites]\n\"own.example.com\" = 3000\n\"*.example.org\" = 3000\n\":8080\" = 3000\n";
+        [sites]\n\"own.example.com\" = 3000\n\"*.example.org\" = 3000\n\":8080\" = 3000\n\
+        [upstreams.api]\nservers = 3000\n";
 
     fn read(generated: &str) -> Config {
         let surroundings = Surroundings {
@@ -361,6 +362,12 @@ mod tests {
         );
         check("\"a.example.com\" = \"localhost:3000\"", "not to names");
         check("\"a.example.com\" = \"app:3000\"", "not to names");
+        check("\"a.example.com\" = \"api\"", "not to names");
+        check("\"a.example.com\" = [3000, \"api\"]", "not to names");
+        check(
+            "\"a.example.com\" = { to = 3000, paths.\"/x\" = \"api\" }",
+            "not to names",
+        );
         check(
             "\"a.example.com\" = \"unix:/run/docker.sock\"",
             "not to sockets",

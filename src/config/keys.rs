@@ -19,16 +19,28 @@ pub(super) enum Level {
     Limits,
     Log,
     Access,
+    /// `[upstreams.NAME]`.
+    Upstream,
+    /// An element of `servers`.
+    Endpoint,
     Defaults,
     Site,
     Path,
 }
 
 /// The keys of this version.
-pub(super) const KEYS: [(Level, &[&str]); 9] = [
+pub(super) const KEYS: [(Level, &[&str]); 11] = [
     (
         Level::Top,
-        &["server", "timeouts", "limits", "defaults", "log", "sites"],
+        &[
+            "server",
+            "timeouts",
+            "limits",
+            "defaults",
+            "log",
+            "upstreams",
+            "sites",
+        ],
     ),
     (
         Level::Server,
@@ -69,6 +81,8 @@ pub(super) const KEYS: [(Level, &[&str]); 9] = [
     ),
     (Level::Log, &["level", "access"]),
     (Level::Access, &["path", "format", "redact"]),
+    (Level::Upstream, &["servers", "pipeline"]),
+    (Level::Endpoint, &["address"]),
     (
         Level::Defaults,
         &[
@@ -114,14 +128,23 @@ pub(super) const KEYS: [(Level, &[&str]); 9] = [
 ];
 
 /// The keys of the design that this version does not have: refused by name, never silently.
-const LATER: [(Level, &[&str]); 7] = [
-    (
-        Level::Top,
-        &["acme", "admin", "docker", "metrics", "upstreams", "users"],
-    ),
+const LATER: [(Level, &[&str]); 9] = [
+    (Level::Top, &["acme", "admin", "docker", "metrics", "users"]),
     (Level::Server, &["https", "memory", "public_https", "watch"]),
     (Level::Timeouts, &["handshake"]),
     (Level::Limits, &["connections_per_ip"]),
+    (
+        Level::Upstream,
+        &[
+            "balance",
+            "health",
+            "max_connections",
+            "queue",
+            "retry",
+            "start_grace",
+        ],
+    ),
+    (Level::Endpoint, &["backup", "weight"]),
     (Level::Defaults, LATER_ON_SITES),
     (Level::Site, LATER_ON_SITES),
     (Level::Path, LATER_ON_SITES),
@@ -159,6 +182,8 @@ impl Level {
             Level::Limits => "`[limits]`",
             Level::Log => "`[log]`",
             Level::Access => "`[log.access]`",
+            Level::Upstream => "an upstream",
+            Level::Endpoint => "a server of an upstream",
             Level::Defaults => "`[defaults]`",
             Level::Site => "a site",
             Level::Path => "a path",
@@ -167,7 +192,7 @@ impl Level {
 
     fn place(self) -> Where {
         match self {
-            Level::Top | Level::Access => Where::Top,
+            Level::Top | Level::Access | Level::Upstream | Level::Endpoint => Where::Top,
             Level::Server => Where::Server,
             Level::Timeouts => Where::Timeouts,
             Level::Limits => Where::Limits,

@@ -47,12 +47,31 @@ pub(super) fn add_file(
             (Value::Table(known), Value::Table(more)) if member.name == "sites" => {
                 known.extend(more)
             }
+            (Value::Table(known), Value::Table(more)) if member.name == "upstreams" => {
+                more.into_iter()
+                    .for_each(|more| add_upstream(known, more, faults));
+            }
             (Value::Table(known), Value::Table(more)) => put_together(known, more, faults),
             _ => {
                 let first = faults.place(known.key.start);
                 faults.error(duplicates::fault(&member.name, member.key, &first));
             }
         }
+    }
+}
+
+/// An upstream has its keys together: half of one in another file is a name used twice, not an addition.
+fn add_upstream(known: &mut Vec<Member>, upstream: Member, faults: &mut Faults) {
+    match known.iter().find(|earlier| earlier.name == upstream.name) {
+        Some(first) => {
+            let first = faults.place(first.key.start);
+            faults.error(duplicates::of_upstream(
+                &upstream.name,
+                upstream.key,
+                &first,
+            ));
+        }
+        None => known.push(upstream),
     }
 }
 
@@ -208,7 +227,8 @@ mod tests {
             .flat_map(|site| site.routes.iter().map(move |route| (site, route)))
             .map(|(site, route)| {
                 let action = match &route.action {
-                    crate::config::Action::Proxy(endpoints) => endpoints
+                    crate::config::Action::Proxy(to) => to
+                        .addresses
                         .iter()
                         .map(ToString::to_string)
                         .collect::<Vec<_>>()
@@ -338,6 +358,49 @@ mod tests {
             ],
             &["d:5:1 duplicate-host"],
         );
+    }
+
+    #[test]
+    fn upstreams_are_put_together_and_overridden_key_by_key() {
+        use FileKind::{DropIn, Main};
+        let main = "[upstreams.a]\nservers = 1\n[sites]\n\"http://a\" = [\"a\", \"b\"]";
+        faults(
+            &[
+                ("m", 0, Main, main),
+                ("d", 0, DropIn, "[upstreams.b]\nservers = 2"),
+            ],
+            &[],
+        );
+        faults(
+            &[
+                ("m", 0, Main, main),
+                ("d", 0, DropIn, "[upstreams]\nb.servers = 2\na.pipeline = 8"),
+            ],
+            &["d:3:1 duplicate-upstream"],
+        );
+        faults(
+            &[("m", 0, Main, main), ("e", 0, DropIn, "")],
+            &["m:4:20 unknown-upstream"],
+        );
+        check(
+            main,
+            "[upstreams]\na.servers = [3, 4]\nb.servers = 2",
+            &["http://a / 3+4+2 3"],
+        );
+        let files = [
+            (
+                "m",
+                0,
+                Main,
+                "[upstreams.a]\npipeline = 8\n[sites]\n\"http://a\" = \"a\"",
+            ),
+            ("p", 1, Main, "[upstreams.a]\nservers = 1"),
+        ];
+        let config = read(&files).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        let crate::config::Action::Proxy(to) = &config.sites[0].routes[0].action else {
+            panic!("it is passed on")
+        };
+        assert_eq!(to.pipeline, crate::policy::pipeline::Pipeline::Depth(8));
     }
 
     #[test]

@@ -20,6 +20,7 @@
 pub mod catalogue;
 mod catalogue_keys;
 mod check;
+mod destination;
 mod diagnostic;
 mod dump;
 mod duplicates;
@@ -55,6 +56,7 @@ mod target;
 mod traps;
 mod tree;
 mod units;
+mod upstreams;
 mod usefulness;
 
 pub use catalogue_keys::KEYS as CATALOGUE;
@@ -66,9 +68,9 @@ pub use expand::{Reference, Surroundings};
 pub use listen::Listener;
 pub use local_name::is_local_name;
 pub use model::{
-    AccessLog, Action, Backend, Config, EndpointAddress, HostHeader, HostPattern, Level, Limits,
-    ListenAddress, Log, LogFormat, LogTarget, Pin, Redact, Route, Server, Settings, Site,
-    SiteScheme, Timeouts, UnknownHost,
+    AccessLog, Action, Backend, Config, Destination, EndpointAddress, HostHeader, HostPattern,
+    Level, Limits, ListenAddress, Log, LogFormat, LogTarget, Pin, Redact, Route, Server, Settings,
+    Site, SiteScheme, Target, Timeouts, UnknownHost, Upstream,
 };
 pub use origins::Origins;
 pub use place::{File, FileKind, Place, Source};

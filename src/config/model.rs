@@ -13,6 +13,7 @@ use super::place::Place;
 use super::secrets::Secrets;
 use crate::http::authority::HostName;
 use crate::policy::middleware::access::Allow;
+use crate::policy::pipeline::Pipeline;
 use crate::policy::route::PathPattern;
 
 /// All that hotgate is told by its files, with every default filled in.
@@ -27,6 +28,8 @@ pub struct Config {
     pub defaults: Settings,
     /// Where the defaults were given.
     pub default_origins: Origins,
+    /// `[upstreams]`, in the order of the text. No two have the same name.
+    pub upstreams: Vec<Upstream>,
     /// `[sites]`, in the order of the text, generated ones last. No two have the same host, scheme and port.
     pub sites: Vec<Site>,
     /// What is legal but deserves a word, in file order.
@@ -99,6 +102,21 @@ pub enum UnknownHost {
     Reject,
 }
 
+/// One `[upstreams.NAME]`: servers that several sites may name together.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Letters, digits, `-` and `_`; not digits alone.
+    pub name: String,
+    /// Never empty, no two alike.
+    pub servers: Vec<EndpointAddress>,
+    /// How requests share connections to them.
+    pub pipeline: Pipeline,
+    /// Where `servers` and `pipeline` were given.
+    pub origins: Origins,
+    /// Where the name stands.
+    pub place: Place,
+}
+
 /// One entry of `[sites]`.
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -160,12 +178,32 @@ pub struct Route {
 /// What a route does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Pass it on to one of these; never empty, no two alike.
-    Proxy(Vec<EndpointAddress>),
+    /// Pass it on to one of these endpoints.
+    Proxy(Destination),
     /// Echo the request, credentials masked (`builtin = "whoami"`).
     Whoami,
     /// No action: a site with `paths` alone answers 404 elsewhere.
     None,
+}
+
+/// Where a route's requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// What `to` names, in its order: never empty, no two alike.
+    pub targets: Vec<Target>,
+    /// The addresses of all of these, in that order: never empty, no two alike.
+    pub addresses: Vec<EndpointAddress>,
+    /// That of the upstreams that are named; off for addresses without one. Targets that differ in it are refused.
+    pub pipeline: Pipeline,
+}
+
+/// One element of `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An address.
+    Address(EndpointAddress),
+    /// The name of one of [`Config::upstreams`].
+    Upstream(String),
 }
 
 /// The address of one upstream endpoint.
@@ -335,6 +373,16 @@ impl fmt::Display for ListenAddress {
         match self {
             ListenAddress::Any { port } => write!(f, ":{port}"),
             ListenAddress::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    /// As it is written, without quotes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Address(address) => address.fmt(f),
+            Target::Upstream(name) => f.write_str(name),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::catalogue::{Key, Kind};
 use super::catalogue_keys::KEYS as CATALOGUE;
+use crate::policy::pipeline::{DEPTH_MAX, DEPTH_MIN};
 
 /// A string with a `${…}` may stand where anything but a table may.
 const PLACEHOLDER: &str = "\\$\\{";
@@ -16,6 +17,8 @@ const DURATION: &str = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
 const SIZE: &str = "^[0-9]+([KMGT]i?)?B$";
 /// Site keys: no scheme but http, no path, no blanks.
 const HOST: &str = "^(http://)?[^/\\s]+$|\\$\\{";
+/// `super::upstreams::fault_of_name`: no dot, no blank, and a character that is no digit.
+const NAME: &str = "^[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*$|\\$\\{";
 /// Path keys.
 const PATH: &str = "^=?/|\\$\\{";
 
@@ -34,6 +37,23 @@ pub fn schema() -> Value {
             "Settings that every site has unless it sets its own",
         ),
     );
+    let mut of_upstreams = Map::new();
+    for key in CATALOGUE.iter().filter(|key| key.levels.upstream) {
+        of_upstreams.insert(key.table().1.to_owned(), of_key(key));
+    }
+    top.insert(
+        "upstreams".to_owned(),
+        json!({
+            "description": "Name → servers, which sites and paths name in `to`",
+            "type": "object",
+            "additionalProperties": false,
+            "patternProperties": { NAME: {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": of_upstreams,
+            } },
+        }),
+    );
     top.insert(
         "sites".to_owned(),
         json!({
@@ -51,10 +71,29 @@ pub fn schema() -> Value {
         "additionalProperties": false,
         "properties": top,
         "$defs": {
-            "target": {
+            "address": {
                 "anyOf": [
                     { "type": "integer", "minimum": 1, "maximum": 65_535 },
                     { "type": "string", "pattern": "^unix:.+|^[^/\\s]+:[0-9]{1,5}$|\\$\\{" },
+                ],
+            },
+            "target": { "anyOf": [
+                { "$ref": "#/$defs/address" },
+                { "type": "string", "pattern": NAME },
+            ] },
+            "server": { "anyOf": [
+                { "$ref": "#/$defs/address" },
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["address"],
+                    "properties": { "address": { "$ref": "#/$defs/address" } },
+                },
+            ] },
+            "servers": {
+                "anyOf": [
+                    { "$ref": "#/$defs/server" },
+                    { "type": "array", "minItems": 1, "maxItems": 256, "items": { "$ref": "#/$defs/server" } },
                 ],
             },
             "targets": {
@@ -148,6 +187,12 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Protocols => list(json!({ "type": "string", "minLength": 1 })),
         Kind::Redactions => list(text("^query:.+|\\$\\{")),
         Kind::Targets => json!({ "$ref": "#/$defs/targets" }),
+        Kind::Servers => json!({ "$ref": "#/$defs/servers" }),
+        Kind::Pipeline => json!({ "anyOf": [
+            { "enum": ["off", "auto"] },
+            { "type": "integer", "minimum": DEPTH_MIN, "maximum": DEPTH_MAX },
+            placeholder,
+        ] }),
         Kind::Paths => json!({
             "type": "object",
             "additionalProperties": false,

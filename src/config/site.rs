@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::policy::route::PathPattern;
 
+use super::destination::destination;
 use super::diagnostic::{Fault, Faults, NO_ACTION};
 use super::foreign::{self, Where};
 use super::host::{self, HostKey};
@@ -14,8 +15,8 @@ use super::path;
 use super::raw::{Entry, SWITCH};
 use super::settings::{Given, set, setting};
 use super::stray_names;
-use super::target;
 use super::tree::Value;
+use super::upstreams::Upstreams;
 
 /// Paths of one site. A request's path is looked for once per length that occurs among them.
 const PATHS_MAX: usize = 1000;
@@ -24,8 +25,7 @@ const PATHS_MAX: usize = 1000;
 pub(super) const ACTIONS: [&str; 2] = ["to", "builtin"];
 
 /// What a message says that a site or path is.
-const EXPECTED: &str =
-    "a target (a port, \"HOST:PORT\", \"unix:/PATH\", a list of these) or a table";
+const EXPECTED: &str = "a target (a port, \"HOST:PORT\", \"unix:/PATH\", the name of an upstream, a list of these) or a table";
 
 /// Reads the key of a site.
 pub(super) fn key(entry: &Entry, faults: &mut Faults) -> Option<HostKey> {
@@ -61,12 +61,13 @@ pub(super) fn key(entry: &Entry, faults: &mut Faults) -> Option<HostKey> {
     }
 }
 
-/// Reads a site; `key` is [`key`]'s answer for it. `None` when its key or its value as a whole is faulty. Unless it
-/// `is_whole`, it may lack an action.
+/// Reads a site; `key` is [`key`]'s answer for it, and without `upstreams` its targets are addresses. `None` when its key
+/// or its value as a whole is faulty. Unless it `is_whole`, it may lack an action.
 pub(super) fn site(
     entry: &Entry,
     key: Option<HostKey>,
     defaults: &Given,
+    upstreams: Option<&Upstreams>,
     is_whole: bool,
     faults: &mut Faults,
 ) -> Option<Site> {
@@ -77,7 +78,7 @@ pub(super) fn site(
         return None;
     }
     let place = faults.place(entry.key.start);
-    let mut own = body(entry, Level::Site, defaults, faults)?;
+    let mut own = body(entry, Level::Site, defaults, upstreams, faults)?;
     let paths = own.paths.take().unwrap_or_default();
     if is_whole && !own.has_action && paths.is_empty() && faults.count() == faults_before {
         let message = format!("the site `{}` has no action", entry.name);
@@ -96,7 +97,7 @@ pub(super) fn site(
     let mut routes = Vec::with_capacity(paths.len() + 1);
     let mut seen: HashMap<PathPattern, Range<usize>> = HashMap::new();
     for path_entry in &paths {
-        let Some(route) = route(path_entry, &own, is_whole, faults) else {
+        let Some(route) = route(path_entry, &own, upstreams, is_whole, faults) else {
             continue;
         };
         let pattern = path::folded(&route.pattern);
@@ -135,10 +136,16 @@ pub(super) fn site(
     })
 }
 
-fn route(entry: &Entry, site: &Body, is_whole: bool, faults: &mut Faults) -> Option<Route> {
+fn route(
+    entry: &Entry,
+    site: &Body,
+    upstreams: Option<&Upstreams>,
+    is_whole: bool,
+    faults: &mut Faults,
+) -> Option<Route> {
     let faults_before = faults.count();
     let pattern = pattern(entry, faults);
-    let own = body(entry, Level::Path, &site.given, faults)?;
+    let own = body(entry, Level::Path, &site.given, upstreams, faults)?;
     if let Some(span) = own.strip.filter(|_| own.given.settings.strip) {
         let has_prefix = match &pattern {
             Some(PathPattern::Prefix(octets)) => !octets.is_empty(),
@@ -223,6 +230,7 @@ fn body<'t>(
     entry: &Entry<'t>,
     level: Level,
     outer: &Given,
+    upstreams: Option<&Upstreams>,
     faults: &mut Faults,
 ) -> Option<Body<'t>> {
     let mut body = Body {
@@ -242,7 +250,7 @@ fn body<'t>(
             body.has_action = true;
             set(
                 &mut body.action,
-                target::endpoints(entry, faults).map(Action::Proxy),
+                destination(entry, upstreams, faults).map(Action::Proxy),
             );
             body.note_action("to", entry, faults);
             return Some(body);
@@ -260,7 +268,7 @@ fn body<'t>(
                     continue;
                 }
                 body.has_action = true;
-                set(&mut body.action, action(&entry, faults));
+                set(&mut body.action, action(&entry, upstreams, faults));
                 body.note_action(entry.name, &entry, faults);
                 first_action = Some(entry);
             }
@@ -284,9 +292,9 @@ fn body<'t>(
     Some(body)
 }
 
-fn action(entry: &Entry, faults: &mut Faults) -> Option<Action> {
+fn action(entry: &Entry, upstreams: Option<&Upstreams>, faults: &mut Faults) -> Option<Action> {
     if entry.name == "to" {
-        return target::endpoints(entry, faults).map(Action::Proxy);
+        return destination(entry, upstreams, faults).map(Action::Proxy);
     }
     if entry.value.as_str() == Some("dashboard") {
         let message = "\"dashboard\" is not supported in this version";
@@ -319,9 +327,9 @@ mod tests {
         }])
         .unwrap_or_else(|errors| panic!("{}", errors[0]));
         let action = |route: &Route| match &route.action {
-            Action::Proxy(endpoints) => {
-                let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-                endpoints.join("+")
+            Action::Proxy(to) => {
+                let targets: Vec<String> = to.targets.iter().map(ToString::to_string).collect();
+                targets.join("+")
             }
             Action::Whoami => "whoami".to_owned(),
             Action::None => "none".to_owned(),

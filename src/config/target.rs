@@ -1,4 +1,4 @@
-//! What a site points to: `3000`, `"10.0.0.5:3000"`, `"api_server:8000"`, `"unix:/run/app.sock"`, or a list of these.
+//! The address of an app: `3000`, `"10.0.0.5:3000"`, `"api_server:8000"`, `"unix:/run/app.sock"`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,12 +14,6 @@ use super::tree::Value;
 /// As many as `sockaddr_un` holds, with its final zero (unix(7): 108).
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
-/// Endpoints of one route. Balancing looks at each of them.
-const ENDPOINTS_MAX: usize = 256;
-
-/// What a message says that a target is.
-pub(super) const EXPECTED: &str = "a port, \"HOST:PORT\", \"unix:/PATH\" or a list of these";
-
 /// Why a text is no target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TargetError {
@@ -29,41 +23,12 @@ pub(super) struct TargetError {
     pub(super) mend: String,
 }
 
-/// Reads the value of `to`, or of a site or path in its short form. Reports every faulty element.
-pub(super) fn endpoints(entry: &Entry, faults: &mut Faults) -> Option<Vec<EndpointAddress>> {
-    if !entry.value.is_list() {
-        return endpoint(entry, faults).map(|address| vec![address]);
-    }
-    let items = entry.list(EXPECTED, faults)?;
-    let refusal = match items.len() {
-        0 => Some(format!("the targets of `{}` are an empty list", entry.name)),
-        1..=ENDPOINTS_MAX => None,
-        _ => Some(format!(
-            "`{}` has more than {ENDPOINTS_MAX} targets",
-            entry.name
-        )),
-    };
-    if let Some(message) = refusal {
-        faults.error(Fault::new("bad-target", entry.span.clone(), message));
-        return None;
-    }
-    let mut found: Vec<EndpointAddress> = Vec::new();
-    let mut is_faulty = false;
-    for item in &items {
-        match endpoint(item, faults) {
-            Some(address) if found.contains(&address) => {
-                let message = format!("the target {address} is given twice");
-                faults.error(Fault::new("duplicate-target", item.span.clone(), message));
-                is_faulty = true;
-            }
-            Some(address) => found.push(address),
-            None => is_faulty = true,
-        }
-    }
-    (!is_faulty).then_some(found)
-}
-
-fn endpoint(entry: &Entry, faults: &mut Faults) -> Option<EndpointAddress> {
+/// Reads one address; `expected` says what else might stand here. Reports a fault.
+pub(super) fn address(
+    entry: &Entry,
+    expected: &str,
+    faults: &mut Faults,
+) -> Option<EndpointAddress> {
     let number = match entry.value {
         Value::Integer(digits) => Some(digits.to_u64()),
         _ if entry.is_expanded_number() => {
@@ -81,7 +46,7 @@ fn endpoint(entry: &Entry, faults: &mut Faults) -> Option<EndpointAddress> {
         }
         return port.map(EndpointAddress::Port);
     }
-    let text = entry.string(EXPECTED, faults)?;
+    let text = entry.string(expected, faults)?;
     match parse(text) {
         Ok(EndpointAddress::Unix(path)) => Some(EndpointAddress::Unix(beside(
             faults.name_of(entry.span.start),
@@ -131,12 +96,6 @@ pub(super) fn parse(text: &str) -> Result<EndpointAddress, TargetError> {
     }
     if text.contains('/') {
         return Err(error("a target has no path"));
-    }
-    let is_name = !text.contains(['.', ':']) && HostName::parse(text.as_bytes()).is_ok();
-    if is_name {
-        return Err(later(format!(
-            "{text:?} has no port, and names of upstreams"
-        )));
     }
     tcp(text).map_err(error)
 }
@@ -275,7 +234,7 @@ mod tests {
             "",
         );
         check("https://10.0.0.9:8443", "not-supported", "");
-        check("api", "not-supported", "");
+        check("api", "bad-target", "");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What is legal but does nothing, or more than was meant: warnings, never errors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, Faults};
-use super::model::{Action, Config, Site};
+use super::model::{Action, Config, Site, Target};
 use super::place::Place;
 use super::raw::{Entry, entries};
 use super::settings::Given;
@@ -34,6 +34,7 @@ pub(super) fn warn(tree: &[Member], config: &Config, faults: &mut Faults) {
                     }
                 }
             }
+            "upstreams" => unused(&entry, config, faults),
             "server" => everybody_trusted(&entry, config, faults),
             "defaults" => of_settings(&entry, faults),
             _ => {}
@@ -49,6 +50,28 @@ fn nothing_served(tree: &[Member], faults: &mut Faults) {
         let message = "there is no site: every request is answered with 421";
         let fault = Fault::new("no-sites", entry.key.clone(), message);
         faults.warning(fault.write("[sites]\n\"example.com\" = 3000"));
+    }
+}
+
+/// Upstreams that nobody names.
+fn unused(upstreams: &Entry, config: &Config, faults: &mut Faults) {
+    let routes = config.sites.iter().flat_map(|site| &site.routes);
+    let targets = routes.flat_map(|route| match &route.action {
+        Action::Proxy(to) => to.targets.as_slice(),
+        Action::Whoami | Action::None => &[],
+    });
+    let used: HashSet<&str> = targets
+        .filter_map(|target| match target {
+            Target::Upstream(name) => Some(name.as_str()),
+            Target::Address(_) => None,
+        })
+        .collect();
+    for entry in entries(upstreams.value.as_table().unwrap_or_default()) {
+        if !used.contains(entry.name) {
+            let message = format!("no site or path names the upstream `{}`", entry.name);
+            let fault = Fault::new("unused-upstream", entry.key.clone(), message);
+            faults.warning(fault.write(format!("to = {:?}", entry.name)));
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config::{AccessLog, Config, EndpointAddress, LogFormat, LogTarget, Pi
 use crate::net::clock::seed;
 use crate::net::ladder::Rung;
 use crate::net::mailbox::{Mailbox, mailbox};
+use crate::policy::pipeline::Pipeline;
 use crate::serve::core::{ConnectionLimit, Parts};
 use crate::serve::snapshot::{EndpointKey, Plan, Snapshot, listener_index, plan};
 use crate::serve::worker::{Letter, Setup, run};
@@ -440,7 +441,7 @@ async fn first_endpoints(
                     vec![Address::Tcp(address)],
                 )
             }
-            EndpointKey::Address(address) => (
+            EndpointKey::Address(address, _) => (
                 address.clone(),
                 resolve::literal(address).unwrap_or_default(),
             ),
@@ -450,7 +451,8 @@ async fn first_endpoints(
             tokio::spawn(resolve::watch(number, host.clone(), *port, report.clone()));
             awaited += 1;
         }
-        let key = EndpointKey::Address(key);
+        // What it is called does not depend on its pipelining.
+        let key = EndpointKey::Address(key, Pipeline::Off);
         endpoints.push(Endpoint {
             label: key.label().into(),
             authority: key.authority().into(),

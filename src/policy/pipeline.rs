@@ -11,6 +11,8 @@
 //!
 //! Everything here is a value: moments are milliseconds of any one clock, durations nanoseconds.
 
+use std::fmt;
+
 use crate::h1::framing::Framing;
 use crate::http::field_name::{FieldName, set_of};
 use crate::http::fields::Fields;
@@ -54,6 +56,17 @@ pub enum Pipeline {
     Auto,
     /// So deep, from [`DEPTH_MIN`] to [`DEPTH_MAX`], while nothing stalls.
     Depth(u8),
+}
+
+impl fmt::Display for Pipeline {
+    /// As it is written, without quotes: `off`, `auto`, `8`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pipeline::Off => f.write_str("off"),
+            Pipeline::Auto => f.write_str("auto"),
+            Pipeline::Depth(depth) => depth.fmt(f),
+        }
+    }
 }
 
 /// May this request share a connection? Only one that can be sent again unseen, whose answer is not about a part or a

@@ -47,7 +47,7 @@ pub struct RoutePlan {
     pub name: Box<str>,
     /// Where requests go; `None`: 404.
     pub endpoints: Option<Box<[EndpointNumber]>>,
-    /// How its requests may share connections to them.
+    /// How requests share connections to these endpoints, which all have the same.
     pub pipeline: Pipeline,
     /// How.
     pub settings: Settings,
@@ -56,8 +56,9 @@ pub struct RoutePlan {
 /// The endpoints that a configuration names, each once, in the order of their numbers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum EndpointKey {
-    /// An address from the file.
-    Address(EndpointAddress),
+    /// An address from the file, and how requests share connections to it. Two upstreams with one address and a
+    /// different `pipeline` have two endpoints, so that no connection is ever used both ways.
+    Address(EndpointAddress, Pipeline),
     /// The built-in origin that echoes requests.
     Whoami,
 }
@@ -67,9 +68,10 @@ impl EndpointKey {
     pub fn label(&self) -> String {
         match self {
             EndpointKey::Whoami => "whoami".to_owned(),
-            EndpointKey::Address(EndpointAddress::Port(port)) => format!("127.0.0.1:{port}"),
+            EndpointKey::Address(EndpointAddress::Port(port), _) => format!("127.0.0.1:{port}"),
             EndpointKey::Address(
                 address @ (EndpointAddress::Unix(_) | EndpointAddress::Tcp { .. }),
+                _,
             ) => address.to_string(),
         }
     }
@@ -77,9 +79,9 @@ impl EndpointKey {
     /// The `Host` that it sees under `host = "upstream"`.
     pub fn authority(&self) -> String {
         match self {
-            EndpointKey::Address(EndpointAddress::Unix(_)) => "localhost".to_owned(),
+            EndpointKey::Address(EndpointAddress::Unix(_), _) => "localhost".to_owned(),
             EndpointKey::Whoami
-            | EndpointKey::Address(EndpointAddress::Port(_) | EndpointAddress::Tcp { .. }) => {
+            | EndpointKey::Address(EndpointAddress::Port(_) | EndpointAddress::Tcp { .. }, _) => {
                 self.label()
             }
         }
@@ -110,7 +112,10 @@ pub fn plan(config: &Config) -> Plan {
             plans.push(RoutePlan {
                 name: route.name.as_str().into(),
                 endpoints: endpoints.of(&route.action),
-                pipeline: Pipeline::Off,
+                pipeline: match &route.action {
+                    Action::Proxy(to) => to.pipeline,
+                    Action::Whoami | Action::None => Pipeline::Off,
+                },
                 settings: route.settings.clone(),
             });
         }
@@ -148,8 +153,9 @@ struct EndpointNumbers {
 impl EndpointNumbers {
     fn of(&mut self, action: &Action) -> Option<Box<[EndpointNumber]>> {
         match action {
-            Action::Proxy(addresses) => {
-                let keys = addresses.iter().cloned().map(EndpointKey::Address);
+            Action::Proxy(to) => {
+                let keys = to.addresses.iter().cloned();
+                let keys = keys.map(|address| EndpointKey::Address(address, to.pipeline));
                 Some(keys.map(|key| self.number(key)).collect())
             }
             Action::Whoami => Some([self.number(EndpointKey::Whoami)].into()),
@@ -222,4 +228,47 @@ impl Current {
 /// The number of a listener in [`Config::listeners`].
 pub fn listener_index(position: usize) -> ListenerIndex {
     ListenerIndex(u16::try_from(position).expect("fewer listeners than ports"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, parse};
+
+    /// The endpoints of each route by number, and what these are.
+    #[track_caller]
+    fn check(text: &str, numbers: &[&[u32]], keys: &[&str]) {
+        let config =
+            parse(&[Source { name: "f", text }]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+        let plan = plan(&config);
+        let found: Vec<Vec<u32>> = plan
+            .routes
+            .plans
+            .iter()
+            .map(|plan| {
+                let endpoints = plan.endpoints.as_deref().unwrap_or_default();
+                endpoints.iter().map(|number| number.0).collect()
+            })
+            .collect();
+        let key = |key: &EndpointKey| match key {
+            EndpointKey::Whoami => "whoami".to_owned(),
+            EndpointKey::Address(address, pipeline) => format!("{address} {pipeline}"),
+        };
+        assert_eq!(found, numbers);
+        let found: Vec<String> = plan.endpoints.iter().map(key).collect();
+        assert_eq!(found, keys);
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address_and_a_pipeline() {
+        let upstreams = "[upstreams.off]\nservers = [1, 2]\n[upstreams.auto]\nservers = 1\npipeline = \"auto\"\n\
+            [upstreams.deep]\nservers = 1\npipeline = 8\n[upstreams.same]\nservers = [3, 1]\npipeline = 8\n";
+        check(
+            &format!(
+                "{upstreams}[sites]\n\"http://a\" = 1\n\"http://b\" = \"off\"\n\"http://c\" = \"auto\"\n\"http://d\" = \"deep\"\n\"http://e\" = \"same\""
+            ),
+            &[&[0], &[0, 1], &[2], &[3], &[4, 3]],
+            &["1 off", "2 off", "1 auto", "1 8", "3 8"],
+        );
+    }
 }

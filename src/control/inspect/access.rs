@@ -119,10 +119,10 @@ fn named(config: &Config, files: &[PathBuf]) -> Vec<Named> {
     }
     let routes = config.sites.iter().flat_map(|site| &site.routes);
     for route in routes {
-        let Action::Proxy(endpoints) = &route.action else {
+        let Action::Proxy(to) = &route.action else {
             continue;
         };
-        for endpoint in endpoints {
+        for endpoint in &to.addresses {
             if let EndpointAddress::Unix(path) = endpoint {
                 add(path, Use::Connect);
             }

@@ -19,10 +19,10 @@ pub fn names(config: &Config) -> Vec<Finding> {
     let mut targets: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for site in &config.sites {
         for route in &site.routes {
-            let Action::Proxy(endpoints) = &route.action else {
+            let Action::Proxy(to) = &route.action else {
                 continue;
             };
-            for endpoint in endpoints {
+            for endpoint in &to.addresses {
                 if let EndpointAddress::Tcp { host, .. } = endpoint
                     && host.parse::<IpAddr>().is_err()
                 {

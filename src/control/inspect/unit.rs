@@ -344,7 +344,7 @@ fn may_write(unit: &Unit, path: &Path) -> bool {
 fn sockets(config: &Config) -> Vec<PathBuf> {
     let routes = config.sites.iter().flat_map(|site| &site.routes);
     let endpoints = routes.flat_map(|route| match &route.action {
-        Action::Proxy(endpoints) => endpoints.as_slice(),
+        Action::Proxy(to) => to.addresses.as_slice(),
         Action::Whoami | Action::None => &[],
     });
     let sockets = endpoints.filter_map(|endpoint| match endpoint {

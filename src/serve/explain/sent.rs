@@ -1,5 +1,6 @@
 //! What the upstream gets: the request head as it is composed, what of it is new, the targets, the settings in force.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::{Forwarded, Setting, Target, Upstream};
@@ -77,7 +78,11 @@ impl Sending<'_> {
 
 /// Every target of a configuration, once.
 pub fn upstreams_of(config: &Config) -> Vec<Upstream> {
-    plan(config).endpoints.iter().map(upstream).collect()
+    let mut seen = HashSet::new();
+    // An address stands twice where two upstreams have it with a different `pipeline`.
+    let endpoints = plan(config).endpoints.into_iter();
+    let once = endpoints.filter(|key| seen.insert(key.label()));
+    once.map(|key| upstream(&key)).collect()
 }
 
 fn upstream(key: &EndpointKey) -> Upstream {
@@ -90,15 +95,15 @@ fn upstream(key: &EndpointKey) -> Upstream {
 fn target(key: &EndpointKey) -> Target {
     match key {
         EndpointKey::Whoami => Target::BuiltIn,
-        EndpointKey::Address(EndpointAddress::Port(port)) => Target::Tcp(
+        EndpointKey::Address(EndpointAddress::Port(port), _) => Target::Tcp(
             vec![
                 IpAddr::from([127, 0, 0, 1]),
                 IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
             ],
             *port,
         ),
-        EndpointKey::Address(EndpointAddress::Unix(path)) => Target::Unix(path.clone()),
-        EndpointKey::Address(EndpointAddress::Tcp { host, port }) => match host.parse() {
+        EndpointKey::Address(EndpointAddress::Unix(path), _) => Target::Unix(path.clone()),
+        EndpointKey::Address(EndpointAddress::Tcp { host, port }, _) => match host.parse() {
             Ok(ip) => Target::Tcp(vec![ip], *port),
             Err(_) => Target::Name(host.clone(), *port),
         },

@@ -244,6 +244,7 @@ impl Asked<'_> {
             .map(|number| &self.plan.endpoints[number.index()])
             .collect();
         stages.0.push(words::action_stage(route, &endpoints));
+        stages.0.extend(words::pipeline_stage(self.config, route));
         let sending = Sending {
             config: self.config,
             route,

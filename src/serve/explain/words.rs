@@ -1,10 +1,11 @@
 //! Decisions in words: what was decided is known, and each function here says it and why as one [`Stage`].
 
 use super::{Stage, rivals};
-use crate::config::{Config, LogFormat, LogTarget, Route, Site};
+use crate::config::{Action, Config, LogFormat, LogTarget, Route, Site, Target};
 use crate::h1::framing::Framing;
 use crate::http::target::{PathForm, TargetForm, normalize_path};
 use crate::policy::middleware::access::Allow;
+use crate::policy::pipeline::Pipeline;
 use crate::policy::route::PathPattern;
 use crate::serve::dispatch::{Client, Facts, Routed};
 use crate::serve::snapshot::EndpointKey;
@@ -200,10 +201,16 @@ pub(super) fn upgrade_stage(
 
 pub(super) fn action_stage(route: &Route, endpoints: &[&EndpointKey]) -> Stage {
     let labels: Vec<String> = endpoints.iter().map(|key| key.label()).collect();
-    let why = match (labels.len(), endpoints) {
+    let how = match (labels.len(), endpoints) {
         (1, [EndpointKey::Whoami]) => "the built-in origin",
         (1, _) => "its one target",
         _ => "each in turn; every worker keeps a turn of its own and begins at another one",
+    };
+    let names: Vec<String> = upstreams(route).map(|name| format!("`{name}`")).collect();
+    let why = match names.as_slice() {
+        [] => how.to_owned(),
+        [one] => format!("the upstream {one}: {how}"),
+        several => format!("the upstreams {}: {how}", several.join(", ")),
     };
     let place = ["to", "builtin"]
         .iter()
@@ -211,9 +218,43 @@ pub(super) fn action_stage(route: &Route, endpoints: &[&EndpointKey]) -> Stage {
     Stage {
         name: "action",
         decision: format!("to {}", labels.join(", ")),
-        why: why.to_owned(),
+        why,
         place: place.cloned(),
     }
+}
+
+/// The upstreams that a route names.
+fn upstreams(route: &Route) -> impl Iterator<Item = &str> {
+    let targets = match &route.action {
+        Action::Proxy(to) => to.targets.as_slice(),
+        Action::Whoami | Action::None => &[],
+    };
+    targets.iter().filter_map(|target| match target {
+        Target::Upstream(name) => Some(name.as_str()),
+        Target::Address(_) => None,
+    })
+}
+
+/// None where no connection carries two requests at once.
+pub(super) fn pipeline_stage(config: &Config, route: &Route) -> Option<Stage> {
+    let Action::Proxy(to) = &route.action else {
+        return None;
+    };
+    let decision = match to.pipeline {
+        Pipeline::Off => return None,
+        Pipeline::Auto => "auto".to_owned(),
+        Pipeline::Depth(depth) => format!("up to {depth} requests on a connection"),
+    };
+    let first = upstreams(route).next();
+    let mut named = config.upstreams.iter();
+    let upstream = named.find(|upstream| Some(upstream.name.as_str()) == first);
+    let place = upstream.and_then(|upstream| upstream.origins.of("pipeline"));
+    Some(Stage {
+        name: "pipeline",
+        decision,
+        why: "a GET without body, Upgrade, Expect, Range and conditions may share a connection; any other request has one for itself".to_owned(),
+        place: place.cloned(),
+    })
 }
 
 /// Whether the exchange leaves a line, and where.
