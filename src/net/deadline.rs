@@ -61,6 +61,14 @@ pub fn end_idle_waits() {
     wake.into_iter().for_each(std::task::Waker::wake);
 }
 
+/// Gives memory back that so many deadlines no longer need.
+pub fn trim() {
+    CLOCKWORK.with_borrow_mut(|clockwork| {
+        clockwork.wheel().trim();
+        clockwork.wake = Vec::new();
+    });
+}
+
 impl Clockwork {
     fn wheel(&mut self) -> &mut Wheel {
         self.wheel.get_or_insert_with(|| Wheel::new(now().0))

@@ -16,6 +16,10 @@ const SLOTS: u64 = 1024;
 const ROUND_FROM_MS: u64 = 2000;
 const ROUND_SLOTS: u64 = 5;
 
+/// Entries that [`Wheel::trim`] leaves room for, and keys in a slot.
+const ENTRIES_MIN: usize = 256;
+const SLOT_KEYS_MIN: usize = 8;
+
 /// No slot: not due, or in no slot.
 const NEVER: u64 = u64::MAX;
 
@@ -129,6 +133,26 @@ impl Wheel {
         slot
     }
 
+    /// Gives memory back that so many deadlines no longer need.
+    pub(super) fn trim(&mut self) {
+        let kept = self.entries.iter().rposition(|entry| entry.live);
+        let kept = kept.map_or(0, |last| last + 1);
+        if self.entries.capacity() > 2 * kept.max(ENTRIES_MIN) {
+            self.entries.truncate(kept);
+            self.entries.shrink_to(ENTRIES_MIN);
+            self.free.retain(|key| (key.0 as usize) < kept);
+            self.free.shrink_to(ENTRIES_MIN);
+            // The lowest is taken first: so the end stays free.
+            self.free
+                .sort_unstable_by_key(|key| std::cmp::Reverse(key.0));
+        }
+        for slot in &mut self.slots {
+            if slot.capacity() > 2 * slot.len().max(SLOT_KEYS_MIN) {
+                slot.shrink_to(SLOT_KEYS_MIN);
+            }
+        }
+    }
+
     pub(super) fn is_fired(&self, key: Key) -> bool {
         self.entries[key.0 as usize].fired
     }
@@ -156,9 +180,12 @@ impl Wheel {
             let mut keys = std::mem::take(&mut self.slots[index]);
             self.position = slot;
             for key in keys.drain(..) {
-                let entry = &mut self.entries[key.0 as usize];
+                // A stale place: the entry was removed, and perhaps trimmed away, or has since been placed elsewhere.
+                let Some(entry) = self.entries.get_mut(key.0 as usize) else {
+                    continue;
+                };
                 if entry.placed > slot {
-                    continue; // stale: it was removed, or has since been placed elsewhere
+                    continue;
                 }
                 entry.placed = NEVER;
                 if entry.due <= target {

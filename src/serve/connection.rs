@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::core::{OpenConnection, Worker};
 use super::exchange::{After, Handover, Link, refuse, run};
-use super::head::{HOT_IDLE, HeadWait, NoHead, read_head};
+use super::head::{HeadWait, NoHead, read_head};
 use super::incoming::Peer;
 use super::parked::{Parked, ParkedClient, Standing};
 use super::tunnel::{self, Side};
@@ -65,10 +65,10 @@ pub async fn serve(
     }
 }
 
-/// Parks a connection on which nothing is under way, for what is left of its limit after the hot second. Where it
-/// cannot be, it is closed.
+/// Parks a connection on which nothing is under way, for what is left of its limit after the time that it was hot. Where
+/// it cannot be, it is closed.
 fn park(worker: &Worker, stream: Stream, peer: &Peer, standing: &Standing, open: OpenConnection) {
-    let idle_until = || now().after(standing.keepalive.saturating_sub(HOT_IDLE));
+    let idle_until = || now().after(standing.keepalive.saturating_sub(worker.hot_idle()));
     let until = standing.due.unwrap_or_else(idle_until);
     let kept = Parked::Client(ParkedClient::new(peer, standing));
     if worker.lot().park(stream, until, kept).is_ok() {
@@ -92,7 +92,7 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 },
                 header: timeouts.header,
                 due: standing.due,
-                keepalive: standing.keepalive,
+                hot_idle: worker.hot_idle().min(standing.keepalive),
             }
         };
         let head = read_head(

@@ -6,19 +6,28 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::parked::Parked;
 use super::scratch::{Rented, ScratchPool};
 use super::snapshot::{Current, Snapshot};
 use crate::http::date::imf_fixdate;
-use crate::net::Notify;
 use crate::net::clock::unix_nanos;
 use crate::net::parking::Lot;
+use crate::net::{Notify, buffer, deadline};
 use crate::telemetry::access::PACKED_BYTES_MAX;
 use crate::telemetry::counters::{Counter, CounterBlock};
 use crate::telemetry::{AccessRecord, AccessSink, RequestId, RequestIdSource};
 use crate::upstream::Upstreams;
 use crate::upstream::tokens::Tokens;
+
+/// How long a connection stays hot without a request, and how long when more than [`HOT_MANY`] are: a client that asks
+/// again does so at once, or not soon.
+const HOT_IDLE: Duration = Duration::from_secs(1);
+const HOT_IDLE_OF_MANY: Duration = Duration::from_millis(200);
+const HOT_MANY: usize = 512;
+/// So many connections that have gone leave memory behind that is worth the looking.
+const MANY_GONE: usize = 64;
 
 /// Downstream connections at once, in the whole process.
 pub struct ConnectionLimit {
@@ -60,6 +69,9 @@ pub struct Worker {
     open: Cell<usize>,
     last_closed: Notify,
     is_draining: Cell<bool>,
+    /// Connections that have gone, or were parked, since somebody tidied up.
+    gone: Cell<usize>,
+    many_gone: Notify,
     /// The second that `date_text` speaks of.
     date_second: Cell<u64>,
     date_text: Cell<[u8; 29]>,
@@ -104,6 +116,8 @@ impl Worker {
             open: Cell::new(0),
             last_closed: Notify::new(),
             is_draining: Cell::new(false),
+            gone: Cell::new(0),
+            many_gone: Notify::new(),
             date_second: Cell::new(u64::MAX),
             date_text: Cell::new([0; 29]),
         }))
@@ -159,6 +173,14 @@ impl Worker {
         self.scratch.rent()
     }
 
+    /// How long a connection without a request keeps its task and its buffer.
+    pub fn hot_idle(&self) -> Duration {
+        match self.scratch.rented() <= HOT_MANY {
+            true => HOT_IDLE,
+            false => HOT_IDLE_OF_MANY,
+        }
+    }
+
     /// Is there an access log?
     pub fn logs_access(&self) -> bool {
         self.access.is_some()
@@ -204,6 +226,33 @@ impl Worker {
         self.date_text.get()
     }
 
+    /// Waits until many connections have gone or were parked. **Cancellation**: nothing is lost.
+    pub async fn many_gone(&self) {
+        self.many_gone.notified().await;
+    }
+
+    /// Gives pages back that nobody needs any more. True: there are more to come, or connections are still going.
+    pub fn tidy_up(&self) -> bool {
+        let is_more = buffer::trim();
+        self.gone.take() > 0 || is_more
+    }
+
+    /// Gives all memory back that a burst has left.
+    pub fn tidy_up_after_burst(&self) {
+        self.scratch.clear();
+        self.lot.trim();
+        self.upstreams.trim();
+        deadline::trim();
+        buffer::trim_heap();
+    }
+
+    fn one_gone(&self) {
+        self.gone.set(self.gone.get() + 1);
+        if self.gone.get() == MANY_GONE {
+            self.many_gone.notify();
+        }
+    }
+
     /// Waits until no connection is open. **Cancellation**: nothing is lost.
     pub async fn none_open(&self) {
         while self.open.get() > 0 {
@@ -235,6 +284,7 @@ impl OpenConnection {
     /// It is parked: counted on, though nothing holds this any more.
     pub fn stay_counted(mut self) {
         self.is_parked = true;
+        self.worker.one_gone();
     }
 
     /// One that was parked, held again.
@@ -253,6 +303,7 @@ impl Drop for OpenConnection {
             return;
         }
         let worker = &self.worker;
+        worker.one_gone();
         worker.connections.leave();
         worker.counters.add(Counter::ConnectionsClosed, 1);
         worker.open.set(worker.open.get() - 1);

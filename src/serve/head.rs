@@ -12,9 +12,6 @@ use crate::net::{Buffer, Class, Receiver};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::{Counter, CounterBlock};
 
-/// How long a connection stays hot without a request: its buffer and its task's larger half are given up then.
-pub const HOT_IDLE: Duration = Duration::from_secs(1);
-
 /// How long a head is waited for, and how large it may be.
 pub struct HeadWait {
     /// Limits of the head.
@@ -23,8 +20,8 @@ pub struct HeadWait {
     pub header: Duration,
     /// When the first head of a connection has to be complete.
     pub due: Option<Tick>,
-    /// How long the connection may be idle.
-    pub keepalive: Duration,
+    /// How long it waits hot, with a receive armed: no longer than it may be idle at all.
+    pub hot_idle: Duration,
 }
 
 /// Why there is no request.
@@ -61,7 +58,7 @@ pub async fn read_head(
             if !receiver.is_armed() {
                 receiver.arm(Buffer::rent_for_head(Class::Head));
             }
-            deadline.set_idle(HOT_IDLE.min(wait.keepalive));
+            deadline.set_idle(wait.hot_idle);
             let (result, buffer) = match deadline.limit(receiver.recv()).await {
                 Some(received) => received,
                 // Late or drained; whatever came in the meantime is served.

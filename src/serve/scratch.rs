@@ -3,7 +3,7 @@
 //! A connection between two requests has none of it. What is rented has been used before, so an exchange on a
 //! connection that was hot once allocates nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -44,6 +44,7 @@ impl Scratch {
 #[derive(Default)]
 pub struct ScratchPool {
     free: RefCell<Vec<Scratch>>,
+    rented: Cell<usize>,
 }
 
 /// A rented set; goes back when dropped.
@@ -56,10 +57,23 @@ impl ScratchPool {
     /// Rents a set.
     pub fn rent(&self) -> Rented<'_> {
         let scratch = self.free.borrow_mut().pop().unwrap_or_else(Scratch::new);
+        self.rented.set(self.rented.get() + 1);
         Rented {
             pool: self,
             scratch: Some(scratch),
         }
+    }
+}
+
+impl ScratchPool {
+    /// Sets in use: so many connections are hot.
+    pub fn rented(&self) -> usize {
+        self.rented.get()
+    }
+
+    /// Keeps none: after a burst their deadlines stand anywhere in the wheel, and would keep it as large as it was.
+    pub fn clear(&self) {
+        self.free.take();
     }
 }
 
@@ -82,6 +96,7 @@ impl Drop for Rented<'_> {
         let Some(mut scratch) = self.scratch.take() else {
             return;
         };
+        self.pool.rented.set(self.pool.rented.get() - 1);
         let mut free = self.pool.free.borrow_mut();
         if free.len() >= KEPT_MAX {
             return;

@@ -17,7 +17,7 @@ use crate::http::method::Method;
 use crate::net::ladder::{Granted, block_on};
 use crate::net::listener::{Accepted, accept_until};
 use crate::net::mailbox::Slit;
-use crate::net::{Deadline, Notify, Stream, buffer, deadline, race, spawn};
+use crate::net::{Deadline, Either, Notify, Stream, deadline, race, spawn};
 use crate::policy::reason::Reason;
 use crate::policy::route::ListenerIndex;
 use crate::telemetry::counters::Counter;
@@ -25,6 +25,9 @@ use crate::upstream::connect::look_after_lines;
 
 /// How often pages that nobody needs any more are given back.
 const TRIM_INTERVAL: Duration = Duration::from_secs(5);
+/// After a burst it is looked more often for a while: until nothing is left to be given back.
+const BURST_PAUSE: Duration = Duration::from_millis(500);
+const BURST_ROUNDS: u32 = 8;
 
 /// What control tells a worker.
 pub enum Letter {
@@ -109,12 +112,24 @@ async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Gives memory back: now and then, and soon after many connections have gone at once.
 async fn trim_now_and_then(worker: Rc<Worker>) {
     loop {
-        deadline::pause(TRIM_INTERVAL).await;
-        buffer::trim();
-        worker.lot().trim();
-        worker.upstreams().trim();
+        let is_burst =
+            race(worker.many_gone(), deadline::pause(TRIM_INTERVAL)).await == Either::Left(());
+        let mut rounds = 0;
+        loop {
+            if is_burst {
+                deadline::pause(BURST_PAUSE).await;
+            }
+            rounds += 1;
+            if !worker.tidy_up() || !is_burst || rounds == BURST_ROUNDS {
+                break;
+            }
+        }
+        if is_burst {
+            worker.tidy_up_after_burst();
+        }
     }
 }
 
