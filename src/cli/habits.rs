@@ -96,9 +96,8 @@ const HABITS: [Habit; 14] = [
 ];
 
 /// Verbs that a later version has.
-const LATER: [&str; 21] = [
+const LATER: [&str; 20] = [
     "add",
-    "bench",
     "certs",
     "discover",
     "drain",

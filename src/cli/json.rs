@@ -10,12 +10,17 @@ const VERSION: u32 = 1;
 
 /// Prints the members of `facts`, which is an object, behind the version.
 pub(super) fn print_facts(facts: Value) {
+    print(&with_version(facts));
+}
+
+/// The same as a text, for a file.
+pub(super) fn with_version(facts: Value) -> String {
     let mut object = Map::new();
     object.insert("version".to_owned(), json!(VERSION));
     if let Value::Object(members) = facts {
         object.extend(members);
     }
-    print(&format!("{:#}\n", Value::Object(object)));
+    format!("{:#}\n", Value::Object(object))
 }
 
 /// A message as its parts.

@@ -1,5 +1,6 @@
 //! The command line: one file a verb. Facts go to standard output, talk to standard error.
 
+mod bench;
 mod check;
 mod columns;
 mod completions;
@@ -74,6 +75,14 @@ enum Verb {
     Completions(completions::CompletionsArgs),
     /// Print the manual: hotgate(1) or hotgate.toml(5)
     Man(man::ManArgs),
+    /// Measure CPU, speed and memory beside other proxies, on this machine
+    Bench(bench::BenchArgs),
+    /// The origin behind the proxies that `bench` compares
+    #[command(hide = true)]
+    BenchOrigin(bench::OriginArgs),
+    /// The load at a fixed rate of `bench`
+    #[command(hide = true)]
+    BenchPaced(bench::PacedArgs),
     /// Print the version; with -v what it runs on
     Version,
     /// Serve a site without a file, each check said aloud; without HOST a demonstration on http://localhost:8080
@@ -115,6 +124,9 @@ pub fn main() -> ExitCode {
         Verb::ListKeys(args) => list_keys::list_keys(&args, json),
         Verb::Completions(args) => completions::completions(&args, Arguments::command()),
         Verb::Man(args) => man::man(&args, Arguments::command()),
+        Verb::Bench(args) => bench::bench(&args, json),
+        Verb::BenchOrigin(args) => bench::origin(&args),
+        Verb::BenchPaced(args) => bench::paced(&args),
         Verb::Version => version::version(verbose > 0, json),
         Verb::Routes => routes::routes(&config, json),
         Verb::Quick(args) => quick::quick(&args),
