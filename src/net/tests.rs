@@ -12,6 +12,7 @@ use super::deadline::{Deadline, end_idle_waits, pause, run_wheel};
 use super::ladder::block_on;
 use super::listener::{Accepted, accept_until, bind};
 use super::mailbox::mailbox;
+use super::parking::{Leaver, Left, Lot};
 use super::stream::{Stream, is_cancelled};
 use super::task::{Either, Notify, race, spawn};
 use super::{connect, deadline};
@@ -294,5 +295,220 @@ fn connections_in_the_queue_are_served_when_accepting_stops() {
             TcpStream::connect(address).is_err(),
             "the listener is still there"
         );
+    });
+}
+
+/// Waits until somebody leaves the lot by themselves, and returns all who left with them.
+async fn leavers<T>(lot: &Lot<T>) -> Vec<(Leaver<T>, Left)> {
+    let (left, somebody) = (RefCell::new(Vec::new()), Notify::new());
+    let run = lot.run(|leaver, why| {
+        left.borrow_mut().push((leaver, why));
+        somebody.notify();
+    });
+    match race(run, race(somebody.notified(), pause(LATE))).await {
+        Either::Left(failed) => panic!("the gate: {failed:?}"),
+        Either::Right(Either::Right(())) => panic!("nobody left"),
+        Either::Right(Either::Left(())) => {}
+    }
+    left.into_inner()
+}
+
+/// The only one who leaves.
+async fn leaver<T>(lot: &Lot<T>) -> (Leaver<T>, Left) {
+    let mut left = leavers(lot).await;
+    assert_eq!(left.len(), 1, "others left too");
+    left.remove(0)
+}
+
+/// Does nobody leave for a while?
+async fn is_quiet<T>(lot: &Lot<T>) -> bool {
+    let run = lot.run(|_, _| panic!("somebody left"));
+    matches!(race(run, pause(SOON)).await, Either::Right(()))
+}
+
+async fn received(stream: &Stream) -> Vec<u8> {
+    let mut receiver = stream.receiver();
+    receiver.arm(Buffer::rent(Class::Head));
+    let (result, buffer) = receiver.recv().await;
+    result.expect("received");
+    buffer.window().to_vec()
+}
+
+#[test]
+fn a_parked_connection_is_told_of_once_when_octets_come_and_loses_none() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let (mut ours, mut theirs) = pair().await;
+        for octets in [b"one", b"two"] {
+            let ticket = lot.park(ours, now().after(LATE), octets).expect("parked");
+            assert!(is_quiet(&lot).await);
+            theirs.write_all(octets).expect("connected");
+            let (leaver, why) = leaver(&lot).await;
+            assert_eq!(
+                (leaver.ticket, why, leaver.kept),
+                (ticket, Left::Ready, octets)
+            );
+            assert!(is_quiet(&lot).await && lot.is_empty());
+            ours = leaver.resting.into_stream().expect("registered");
+            assert_eq!(received(&ours).await, octets);
+        }
+    });
+}
+
+#[test]
+fn octets_that_came_before_parking_are_told_of_too() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let (ours, mut theirs) = pair().await;
+        theirs.write_all(b"early").expect("connected");
+        lot.park(ours, now().after(LATE), ()).expect("parked");
+        let (leaver, why) = leaver(&lot).await;
+        assert_eq!(why, Left::Ready);
+        let ours = leaver.resting.into_stream().expect("registered");
+        assert_eq!(received(&ours).await, b"early");
+    });
+}
+
+#[test]
+fn parked_connections_leave_when_their_time_is_over() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let began = now();
+        let ((late, _late), (soon, _soon)) = (pair().await, pair().await);
+        lot.park(late, began.after(LATE), "late").expect("parked");
+        lot.park(soon, began.after(SOON), "soon").expect("parked");
+        let (leaver, why) = leaver(&lot).await;
+        assert_eq!((why, leaver.kept), (Left::Due, "soon"));
+        assert!(now() >= leaver.due && leaver.due >= began.after(SOON));
+        assert_eq!(lot.len(), 1);
+    });
+}
+
+#[test]
+fn a_parked_connection_whose_peer_closes_or_resets_is_told_of() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        for linger in [None, Some(Duration::ZERO)] {
+            let (ours, theirs) = pair().await;
+            let set = socket2::SockRef::from(&theirs).set_linger(linger);
+            set.expect("a TCP socket");
+            lot.park(ours, now().after(LATE), ()).expect("parked");
+            assert!(is_quiet(&lot).await);
+            drop(theirs);
+            let (leaver, why) = leaver(&lot).await;
+            assert_eq!(why, Left::Ready);
+            assert!(!leaver.resting.is_silent());
+        }
+    });
+}
+
+#[test]
+fn one_that_is_taken_out_is_not_told_of_and_its_ticket_is_no_longer_good() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let (ours, mut theirs) = pair().await;
+        let first = lot.park(ours, now().after(SOON), 1).expect("parked");
+        let leaver = lot.take(first).expect("it is there");
+        assert!(leaver.resting.is_silent());
+        theirs.write_all(b"hello").expect("connected");
+        assert!(is_quiet(&lot).await && lot.take(first).is_none());
+        let ours = leaver.resting.into_stream().expect("registered");
+        assert_eq!(received(&ours).await, b"hello");
+
+        // The place is used again.
+        let second = lot.park(ours, now().after(LATE), 2).expect("parked");
+        assert_ne!(first, second);
+        assert!(lot.take(first).is_none() && lot.with_kept(first, |_| ()).is_none());
+        assert_eq!(lot.with_kept(second, |kept| *kept += 1), Some(()));
+        assert_eq!(lot.take(second).expect("it is there").kept, 3);
+    });
+}
+
+#[test]
+fn one_that_is_taken_out_after_the_gate_noticed_it_is_not_told_of() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let (ours, mut theirs) = pair().await;
+        let ticket = lot.park(ours, now().after(LATE), ()).expect("parked");
+        theirs.write_all(b"hello").expect("connected");
+        let leaver = lot.take(ticket).expect("it is there");
+        assert!(!leaver.resting.is_silent());
+        assert!(is_quiet(&lot).await);
+    });
+}
+
+#[test]
+fn all_of_a_kind_are_taken_out_together() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let mut peers = Vec::new();
+        for number in 0..6 {
+            let (ours, theirs) = pair().await;
+            lot.park(ours, now().after(LATE), number).expect("parked");
+            peers.push(theirs);
+        }
+        let mut taken = Vec::new();
+        lot.take_all(|number| number % 2 == 0, |leaver| taken.push(leaver.kept));
+        assert_eq!((taken, lot.len()), (vec![0, 2, 4], 3));
+        assert_eq!(peers[0].read(&mut [0]).expect("the end"), 0);
+        lot.take_all(|_| true, drop);
+        assert!(lot.is_empty() && is_quiet(&lot).await);
+    });
+}
+
+#[test]
+fn a_stream_with_another_handle_is_not_parked_and_what_was_to_be_kept_comes_back() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let (ours, mut theirs) = pair().await;
+        let other = ours.clone();
+        assert_eq!(lot.park(ours, now().after(LATE), "kept"), Err("kept"));
+        assert!(lot.is_empty());
+        theirs.write_all(b"hello").expect("connected");
+        assert_eq!(received(&other).await, b"hello");
+        lot.park(other, now().after(LATE), "kept")
+            .expect("the last handle");
+    });
+}
+
+#[test]
+fn a_lot_that_gave_memory_back_parks_again() {
+    /// More than a block of the table.
+    const MANY: usize = 300;
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        let mut parked = Vec::new();
+        for number in 0..MANY {
+            let (ours, theirs) = pair().await;
+            let ticket = lot.park(ours, now().after(LATE), number).expect("parked");
+            parked.push((ticket, theirs));
+        }
+        // Of the second block nobody stays, of the first every other.
+        let mut streams = Vec::new();
+        lot.take_all(
+            |number| *number >= 250 || number % 2 == 1,
+            |leaver| streams.push((leaver.kept, leaver.resting.into_stream())),
+        );
+        lot.trim();
+        assert_eq!(lot.len(), 125);
+        for (number, stream) in streams {
+            let stream = stream.expect("registered");
+            let ticket = lot.park(stream, now().after(LATE), number).expect("parked");
+            parked[number].0 = ticket;
+        }
+        assert_eq!(lot.len(), MANY);
+        for (number, (ticket, theirs)) in parked.iter_mut().enumerate() {
+            theirs.write_all(b"x").expect("connected");
+            let (leaver, why) = leaver(&lot).await;
+            assert_eq!(
+                (leaver.ticket, leaver.kept, why),
+                (*ticket, number, Left::Ready)
+            );
+        }
+        lot.trim();
+        let (ours, mut theirs) = pair().await;
+        lot.park(ours, now().after(LATE), 0).expect("parked");
+        theirs.write_all(b"x").expect("connected");
+        assert_eq!(leaver(&lot).await.1, Left::Ready);
     });
 }
