@@ -181,8 +181,11 @@ impl<T> Lot<T> {
                     }
                 }
                 Either::Right(()) => {
-                    for leaver in self.sweep() {
-                        tell(leaver, Left::Due);
+                    for ticket in self.sweep() {
+                        // None: whoever was told of another took it out.
+                        if let Some(leaver) = self.take(ticket) {
+                            tell(leaver, Left::Due);
+                        }
                     }
                 }
             }
@@ -210,8 +213,8 @@ impl<T> Lot<T> {
         }
     }
 
-    /// Takes out whoever is due, and sets the next sweep.
-    fn sweep(&self) -> Vec<Leaver<T>> {
+    /// Finds who is due, and sets the next sweep.
+    fn sweep(&self) -> Vec<Ticket> {
         let today = now();
         let (due, earliest) = {
             let table = self.table.borrow();
@@ -224,9 +227,7 @@ impl<T> Lot<T> {
         if let Some(units) = earliest {
             self.sweep_by(self.due_of(units).max(today.after(SWEEP_REST)));
         }
-        due.into_iter()
-            .filter_map(|ticket| self.take(ticket))
-            .collect()
+        due
     }
 }
 

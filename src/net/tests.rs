@@ -385,6 +385,34 @@ fn parked_connections_leave_when_their_time_is_over() {
 }
 
 #[test]
+fn of_two_that_leave_together_one_may_take_the_other_out() {
+    on_both(|| async {
+        let lot = Lot::new().expect("a gate");
+        for are_due in [false, true] {
+            let due = now().after(if are_due { SOON } else { LATE });
+            let ((ours, mut theirs), (other, mut its)) = (pair().await, pair().await);
+            let first = lot.park(ours, due, None).expect("parked");
+            let second = lot.park(other, due, Some(first)).expect("parked");
+            lot.with_kept(first, |kept| *kept = Some(second));
+            if !are_due {
+                theirs.write_all(b"x").expect("connected");
+                its.write_all(b"x").expect("connected");
+            }
+            let (told, somebody) = (Cell::new(0), Notify::new());
+            let run = lot.run(|leaver, _| {
+                told.set(told.get() + 1);
+                let other = leaver.kept.expect("it has another");
+                assert!(lot.take(other).is_some(), "the other has left before");
+                somebody.notify();
+            });
+            let waited = race(run, race(somebody.notified(), pause(LATE))).await;
+            assert!(matches!(waited, Either::Right(Either::Left(()))));
+            assert_eq!((told.get(), lot.len()), (1, 0));
+        }
+    });
+}
+
+#[test]
 fn a_parked_connection_whose_peer_closes_or_resets_is_told_of() {
     on_both(|| async {
         let lot = Lot::new().expect("a gate");
