@@ -36,6 +36,31 @@ pub fn ring_completions(pid: u32) -> Option<u64> {
     sum
 }
 
+/// Connections that the process has parked: what its epoll descriptors watch for one event alone (`proc(5)`, fdinfo).
+pub fn parked(pid: u32) -> usize {
+    const EPOLLIN: u64 = 1;
+    const EPOLLONESHOT: u64 = 1 << 30;
+    let folder = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("fdinfo of a running child");
+    let mut seen = Vec::new();
+    for entry in folder.flatten() {
+        // One that is closed in the meantime counts for nothing.
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let is_armed = |line: &&str| {
+            let events = line.split_once("events:").map(|(_, rest)| rest.trim());
+            let events = events.and_then(|rest| rest.split_ascii_whitespace().next());
+            let events = events.and_then(|word| u64::from_str_radix(word, 16).ok());
+            // Once it has been told of, the kernel takes all of them away but the flag.
+            events.is_some_and(|bits| bits & EPOLLONESHOT != 0 && bits & EPOLLIN != 0)
+        };
+        let watched = text.lines().filter(|line| line.starts_with("tfd:"));
+        seen.extend(watched.filter(is_armed).map(str::to_owned));
+    }
+    // A gate has two descriptors, which tell the same.
+    seen.sort_unstable();
+    seen.dedup();
+    seen.len()
+}
+
 /// One thread of a process.
 pub struct Task {
     /// The kernel's name for it (at most 15 octets).
