@@ -20,7 +20,7 @@ say() { printf '== %s\n' "$*"; }
 # --- what the tests need -------------------------------------------------------------------------------------------
 
 # Programs, each with the Debian package that has it.
-programs="cc:build-essential groff:groff-base curl:curl strace:strace redis-server:redis-server node:nodejs npm:npm chromium:chromium prometheus:prometheus"
+programs="cc:build-essential groff:groff-base curl:curl strace:strace redis-server:redis-server node:nodejs npm:npm chromium:chromium prometheus:prometheus nginx:nginx haproxy:haproxy wrk:wrk"
 
 has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 
@@ -133,7 +133,7 @@ outcomes() {
 outside() {
   local file
   for file in tests/*.rs; do
-    case $file in tests/cli.rs | tests/config.rs | tests/floors.rs | tests/readme.rs | tests/schema.rs) ;; *) printf '%s\n' --test "$(basename "$file" .rs)" ;; esac
+    case $file in tests/bench.rs | tests/cli.rs | tests/config.rs | tests/floors.rs | tests/readme.rs | tests/schema.rs) ;; *) printf '%s\n' --test "$(basename "$file" .rs)" ;; esac
   done
 }
 
@@ -145,7 +145,7 @@ run() {
   : >"$HOTGATE_TEST_SKIPS"
   if cargo nextest --version >/dev/null 2>&1; then
     local set=()
-    [ "$what" = all ] || set=(-E 'kind(test) and not (binary(cli) or binary(config) or binary(floors) or binary(readme) or binary(schema))')
+    [ "$what" = all ] || set=(-E 'kind(test) and not (binary(bench) or binary(cli) or binary(config) or binary(floors) or binary(readme) or binary(schema))')
     cargo nextest run --config-file .ci/nextest.toml --no-fail-fast --color never "${set[@]}" "$@" </dev/null >"$log" 2>&1 || status=1
   else
     local set=(--lib --bins --tests)
@@ -178,7 +178,7 @@ lacking() {
     case $name in '' | '#'*) continue ;; esac
     [ -z "${only:-}" ] || [ "$only" = "$backend" ] || continue
     # On the second backend only what it can make a difference to is run again.
-    case $name in 'hotgate::'* | 'cli::'* | 'config::'* | 'floors::'* | 'readme::'* | 'schema::'*) [ "$backend" = "$first" ] || continue ;; esac
+    case $name in 'hotgate::'* | 'bench::'* | 'cli::'* | 'config::'* | 'floors::'* | 'readme::'* | 'schema::'*) [ "$backend" = "$first" ] || continue ;; esac
     local pattern ran
     pattern=$(printf '%s' "$name" | sed 's/[].[\^$]/\\&/g; s/\*$/.*/')
     ran=$(grep -cE "^(ok|failed) $pattern\$" "$results/$backend.outcomes")
