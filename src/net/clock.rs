@@ -4,10 +4,9 @@
 //! precise one at its ends. Chance is a per-thread generator seeded once from the kernel: good for jitter and
 //! picks, never for secrets.
 
-use std::cell::Cell;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use super::sources;
 
 /// A moment on the coarse monotonic clock, in milliseconds since an arbitrary start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -31,44 +30,27 @@ impl Tick {
 
 /// Now, by CLOCK_MONOTONIC_COARSE.
 pub fn now() -> Tick {
-    let time = clock_gettime(ClockId::MonotonicCoarse);
-    Tick(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000)
+    Tick(sources::coarse_millis())
 }
 
 /// Now, in nanoseconds of CLOCK_MONOTONIC: for durations that people read.
 pub fn precise_nanos() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    sources::precise_nanos()
 }
 
 /// The wall clock's coarse reading in nanoseconds since 1970; 0 before that.
 pub fn unix_nanos() -> u64 {
-    let time = clock_gettime(ClockId::RealtimeCoarse);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + time.tv_nsec as u64
+    sources::unix_nanos()
 }
 
-/// A pseudo-random number (xorshift64*), seeded per thread.
+/// A pseudo-random number, from a generator that is seeded per thread.
 pub fn random() -> u64 {
-    thread_local!(static STATE: Cell<u64> = Cell::new(seed()));
-    STATE.with(|state| {
-        let mut x = state.get();
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        state.set(x);
-        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    })
+    sources::random()
 }
 
 /// Eight octets from the kernel's generator; the clock where it has none to give. Never zero.
 pub fn seed() -> u64 {
-    let mut bytes = [0u8; 8];
-    let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
-    let value = match got {
-        Ok(8) => u64::from_ne_bytes(bytes),
-        Ok(_) | Err(_) => precise_nanos(),
-    };
-    value | 1
+    sources::seed()
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use monoio::net::{TcpStream, UnixStream};
-
 use super::fd::Socket;
 use super::stream::Stream;
 
@@ -17,7 +15,7 @@ use super::stream::Stream;
 ///
 /// As connect(2).
 pub async fn tcp(address: SocketAddr) -> io::Result<Stream> {
-    let stream = Stream::new(Socket::from_stream(TcpStream::connect_addr(address).await?));
+    let stream = Stream::new(Socket::dial_tcp(address).await?);
     stream.set_nodelay();
     Ok(stream)
 }
@@ -28,6 +26,5 @@ pub async fn tcp(address: SocketAddr) -> io::Result<Stream> {
 ///
 /// As connect(2).
 pub async fn unix(path: &Path) -> io::Result<Stream> {
-    let stream = UnixStream::connect(path).await?;
-    Ok(Stream::new(Socket::from_unix(stream)?))
+    Ok(Stream::new(Socket::dial_unix(path).await?))
 }

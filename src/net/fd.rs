@@ -10,14 +10,18 @@
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use monoio::BufResult;
-use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent};
-use monoio::net::{TcpStream, UnixStream};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
+pub(super) use monoio::io::{CancelHandle, Canceller};
+use monoio::net::{TcpListener, TcpStream, UnixStream};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, Shutdown, shutdown, sockopt};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -42,13 +46,19 @@ impl Socket {
         Ok(Socket::from_stream(TcpStream::from_std(stream)?))
     }
 
-    /// Takes over a connected Unix socket.
-    pub(super) fn from_unix(stream: UnixStream) -> io::Result<Socket> {
+    /// A connection to a TCP address. **Cancellation**: the attempt is given up and its socket closed.
+    pub(super) async fn dial_tcp(address: SocketAddr) -> io::Result<Socket> {
+        Ok(Socket::from_stream(TcpStream::connect_addr(address).await?))
+    }
+
+    /// A connection to a Unix socket. **Cancellation** as above.
+    pub(super) async fn dial_unix(path: &Path) -> io::Result<Socket> {
+        let stream = UnixStream::connect(path).await?;
         // SAFETY: `into_raw_fd` releases the descriptor of its only owner; the connect that used it has ended.
         Socket::from_fd(unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) })
     }
 
-    pub(super) fn from_stream(stream: TcpStream) -> Socket {
+    fn from_stream(stream: TcpStream) -> Socket {
         let fd = stream.as_raw_fd();
         Socket {
             stream: Rc::new(UnsafeCell::new(stream)),
@@ -105,6 +115,23 @@ impl Socket {
         let stream = unsafe { &*self.stream.get() };
         stream.readable(false).await
     }
+
+    /// Nothing more will be sent (FIN).
+    pub(super) fn finish(&self) {
+        // It fails only when the connection is gone already.
+        let _ = shutdown(self, Shutdown::Write);
+    }
+
+    /// Closing sends RST.
+    pub(super) fn abort_on_close(&self) {
+        // It fails only where there is no linger (Unix sockets): there a close with unread data does the same.
+        let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
+    }
+
+    /// Small writes leave at once. It fails for Unix sockets, which have no such option and need none.
+    pub(super) fn set_nodelay(&self) {
+        let _ = sockopt::set_tcp_nodelay(self, true);
+    }
 }
 
 impl Socket {
@@ -147,6 +174,44 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the stream keeps the descriptor open at least as long as `self`.
         unsafe { BorrowedFd::borrow_raw(self.fd) }
+    }
+}
+
+/// A listening socket registered with this thread's driver.
+pub(super) struct Listening {
+    listener: TcpListener,
+    /// The same socket once more, to be read without the driver.
+    queue: std::net::TcpListener,
+}
+
+impl Listening {
+    pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Listening> {
+        Ok(Listening {
+            queue: listener.try_clone()?,
+            listener: TcpListener::from_std(listener)?,
+        })
+    }
+
+    /// The next connection. **Cancellation**: not to be dropped; ended without loss by the handle's canceller.
+    pub(super) async fn accept(&self, handle: CancelHandle) -> io::Result<(Socket, SocketAddr)> {
+        let (stream, peer) = self.listener.cancelable_accept(handle).await?;
+        Ok((Socket::from_stream(stream), peer))
+    }
+
+    /// One that the kernel has accepted already; `None` when there is none left.
+    pub(super) fn accept_queued(&self) -> io::Result<Option<(Socket, SocketAddr)>> {
+        let Ok((stream, peer)) = self.queue.accept() else {
+            return Ok(None);
+        };
+        stream.set_nonblocking(true)?;
+        Ok(Some((Socket::from_fd(stream.into())?, peer)))
+    }
+
+    /// Listens no more, nor does any duplicate of it.
+    pub(super) fn stop(self) -> io::Result<()> {
+        // Dropping the listener leaves its close to the ring's next turn, and a worker that has nothing else to do takes
+        // none: the port would stay open with nobody to accept. This takes the socket out of the group at once.
+        Ok(shutdown(&self.queue, Shutdown::Read)?)
     }
 }
 

@@ -7,15 +7,8 @@
 use std::future::Future;
 use std::io;
 
-use io_uring::IoUring;
-use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
-
+use super::runtime::Runtime;
 use crate::config::Backend;
-
-/// Entries of the submission queue: what one turn may submit before it must enter the kernel.
-const SUBMISSION_ENTRIES: u32 = 1024;
-/// Entries of the completion queue: room for a burst while one turn is at work.
-const COMPLETION_ENTRIES: u32 = 8192;
 
 /// What a worker runs on, best first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,9 +58,8 @@ where
     let mut last_error = None;
     if choice != Backend::Epoll {
         for rung in [Rung::DeferTaskrun, Rung::CoopTaskrun, Rung::Plain] {
-            let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(SUBMISSION_ENTRIES);
-            match builder.uring_builder(flags(rung)).build() {
-                Ok(mut runtime) => {
+            match Runtime::ring(rung == Rung::DeferTaskrun, rung != Rung::Plain) {
+                Ok(runtime) => {
                     runtime.block_on(main(Granted { rung, refused }));
                     return Ok(());
                 }
@@ -82,34 +74,11 @@ where
     if choice == Backend::IoUring {
         return Err(last_error.unwrap_or_else(|| io::ErrorKind::Unsupported.into()));
     }
-    let mut runtime = RuntimeBuilder::<LegacyDriver>::new()
-        .with_entries(SUBMISSION_ENTRIES)
-        .build()?;
-    runtime.block_on(main(Granted {
+    Runtime::epoll()?.block_on(main(Granted {
         rung: Rung::Epoll,
         refused,
     }));
     Ok(())
-}
-
-fn flags(rung: Rung) -> io_uring::Builder {
-    let mut builder = IoUring::builder();
-    match rung {
-        Rung::DeferTaskrun => {
-            builder
-                .setup_single_issuer()
-                .setup_defer_taskrun()
-                .setup_coop_taskrun();
-            builder.setup_cqsize(COMPLETION_ENTRIES);
-        }
-        Rung::CoopTaskrun => {
-            builder
-                .setup_coop_taskrun()
-                .setup_cqsize(COMPLETION_ENTRIES);
-        }
-        Rung::Plain | Rung::Epoll => {}
-    }
-    builder
 }
 
 fn explain(error: &io::Error) -> String {

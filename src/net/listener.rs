@@ -12,13 +12,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use monoio::io::Canceller;
-use monoio::net::{TcpListener, TcpStream};
-use rustix::net::{Shutdown, shutdown};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
 use super::deadline::pause;
-use super::fd::Socket;
+use super::fd::{Canceller, Listening};
 use super::stream::{Stream, is_cancelled};
 use super::task::{Either, Notify, race};
 
@@ -96,13 +93,12 @@ pub async fn accept_until(
     stop: &Notify,
     mut hand_over: impl FnMut(Accepted),
 ) -> io::Result<()> {
-    let queue = listener.try_clone()?;
-    let listener = TcpListener::from_std(listener)?;
+    let listener = Listening::new(listener)?;
     let mut canceller = Canceller::new();
     let stopping = Cell::new(false);
     while !stopping.get() {
         let result = {
-            let mut accept = pin!(listener.cancelable_accept(canceller.handle()));
+            let mut accept = pin!(listener.accept(canceller.handle()));
             let first = poll_fn(|cx| {
                 if let Poll::Ready(result) = accept.as_mut().poll(cx) {
                     return Poll::Ready(Some(result));
@@ -119,7 +115,7 @@ pub async fn accept_until(
             }
         };
         match result {
-            Ok((stream, peer)) => hand_over(connection(stream, peer)),
+            Ok((socket, peer)) => hand_over(Accepted::Connection(Stream::new(socket), peer)),
             Err(error) if is_cancelled(&error) || is_of_the_peer(&error) => {}
             Err(error) => {
                 hand_over(Accepted::Failed(error));
@@ -131,19 +127,10 @@ pub async fn accept_until(
         }
     }
     // Those that the kernel has accepted already are ours: closing the socket would reset them.
-    while let Ok((stream, peer)) = queue.accept() {
-        stream.set_nonblocking(true)?;
-        let socket = Socket::from_fd(stream.into())?;
+    while let Some((socket, peer)) = listener.accept_queued()? {
         hand_over(Accepted::Connection(Stream::new(socket), peer));
     }
-    // Dropping the listener leaves its close to the ring's next turn, and a worker that has nothing else to do takes
-    // none: the port would stay open with nobody to accept. This takes the socket out of the group at once.
-    shutdown(&queue, Shutdown::Read)?;
-    Ok(())
-}
-
-fn connection(stream: TcpStream, peer: SocketAddr) -> Accepted {
-    Accepted::Connection(Stream::new(Socket::from_stream(stream)), peer)
+    listener.stop()
 }
 
 /// The connection died before it was accepted: nothing of ours is wrong.

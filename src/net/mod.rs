@@ -30,6 +30,8 @@ pub mod ladder;
 pub mod listener;
 pub mod mailbox;
 pub mod parking;
+mod runtime;
+mod sources;
 pub mod stream;
 pub mod task;
 #[cfg(test)]

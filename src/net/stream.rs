@@ -9,16 +9,12 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use monoio::io::Canceller;
-use rustix::net::{Shutdown, shutdown, sockopt};
-
 use super::buffer::Buffer;
-use super::fd::{Resting, Socket};
+use super::fd::{Canceller, Resting, Socket};
 
 /// A connected socket, TCP or Unix. Clones are the same connection; the last one closes it.
 #[derive(Clone)]
@@ -65,13 +61,12 @@ impl Stream {
 
     /// Makes closing send RST: the peer learns that what it got is not whole, or that nobody listens any more.
     pub fn abort_on_close(&self) {
-        // It fails only where there is no linger (Unix sockets): there a close with unread data does the same.
-        let _ = sockopt::set_socket_linger(&self.socket, Some(std::time::Duration::ZERO));
+        self.socket.abort_on_close();
     }
 
     /// Sends small writes at once. Unix sockets have no such option and need none.
     pub(super) fn set_nodelay(&self) {
-        let _ = sockopt::set_tcp_nodelay(&self.socket, true);
+        self.socket.set_nodelay();
     }
 }
 
@@ -108,8 +103,7 @@ impl Sender {
 
     /// Says that nothing more will be sent (FIN).
     pub fn finish(&self) {
-        // It fails only when the connection is gone already.
-        let _ = shutdown(self.socket.as_fd(), Shutdown::Write);
+        self.socket.finish();
     }
 }
 

@@ -8,14 +8,15 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
+use super::runtime::start_task;
+
 /// Starts a task on this worker. A panic inside it ends this task alone: it is caught, its message has been
 /// printed by the panic hook, and `on_panic` is told, so that it can be counted.
 pub fn spawn(future: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
-    // The join handle is dropped: the task runs on and nobody waits for it.
-    drop(monoio::spawn(Guarded {
+    start_task(Guarded {
         future,
         on_panic: Some(on_panic),
-    }));
+    });
 }
 
 pin_project! {
