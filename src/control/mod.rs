@@ -12,6 +12,7 @@ pub mod live;
 pub mod load;
 pub mod log_output;
 pub mod log_writer;
+mod memory;
 pub mod ports;
 pub mod resolve;
 pub mod supervisor;

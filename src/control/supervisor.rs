@@ -14,10 +14,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::limits::{connections_for, raise_descriptor_limit, usable_cpus};
 use super::log_output::Place;
 use super::log_writer::{LogWriter, Settings as LogSettings};
+use super::memory;
 use super::ports::{BindError, Bound, bind_for};
 use super::resolve::{self, Resolved, START_WAIT};
 use super::whoami;
 use crate::config::{AccessLog, Config, EndpointAddress, LogFormat, LogTarget, Pin, Redact};
+use crate::net::buffer;
 use crate::net::clock::seed;
 use crate::net::ladder::Rung;
 use crate::net::mailbox::{Mailbox, mailbox};
@@ -126,6 +128,12 @@ impl Supervisor {
 
         let workers = config.server.workers.unwrap_or_else(usable_cpus);
         let descriptors = raise_descriptor_limit();
+        let budget = memory::budget();
+        buffer::set_large_limit(memory::for_large_buffers(budget));
+        tracing::debug!(
+            "memory budget {} MiB, a quarter of it for large buffers",
+            budget >> 20
+        );
         let listeners = config.listeners();
         let bind = |listener: &crate::config::Listener| bind_for(listener.address, workers);
         let bound: Vec<Bound> = listeners

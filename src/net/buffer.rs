@@ -12,6 +12,7 @@
 
 use std::cell::RefCell;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
@@ -69,6 +70,32 @@ impl Class {
     /// The next smaller class, if there is one.
     pub fn smaller(self) -> Option<Class> {
         CLASSES.into_iter().rev().find(|class| *class < self)
+    }
+}
+
+/// Blocks of this class and above are metered, all workers' together.
+const METERED_FROM: Class = Class::Huge;
+/// Octets in metered blocks that are rented, and how many may be.
+static LARGE_RENTED: AtomicUsize = AtomicUsize::new(0);
+static LARGE_LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Sets how many octets the large blocks of all workers may take together.
+pub fn set_large_limit(octets: usize) {
+    LARGE_LIMIT.store(octets, Ordering::Relaxed);
+}
+
+/// Octets in large blocks that are rented now, by all workers.
+pub fn large_rented() -> usize {
+    LARGE_RENTED.load(Ordering::Relaxed)
+}
+
+/// The class, or the largest one below it that is not metered while the limit is reached. A wish, not a lock: workers
+/// that ask at the same moment may go beyond it by a block each.
+pub fn affordable(class: Class) -> Class {
+    let is_within = || large_rented() + class.bytes() <= LARGE_LIMIT.load(Ordering::Relaxed);
+    match class < METERED_FROM || is_within() {
+        true => class,
+        false => METERED_FROM.smaller().unwrap_or(Class::Head),
     }
 }
 
@@ -204,6 +231,9 @@ pub const MARGIN_BACK: usize = 8;
 impl Buffer {
     /// Rents a block; the window is empty and at its front.
     pub fn rent(class: Class) -> Buffer {
+        if class >= METERED_FROM {
+            LARGE_RENTED.fetch_add(class.bytes(), Ordering::Relaxed);
+        }
         let block = ARENA.with_borrow_mut(|arena| arena.free[class as usize].rent(class));
         Buffer {
             block,
@@ -344,6 +374,9 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let (block, class) = (self.block, self.class);
+        if class >= METERED_FROM {
+            LARGE_RENTED.fetch_sub(class.bytes(), Ordering::Relaxed);
+        }
         // When the thread is ending its arena may be gone before a buffer is: then the block is left mapped,
         // which is what "never unmapped" says.
         let _ = ARENA.try_with(|arena| {
@@ -422,6 +455,20 @@ mod tests {
         assert_eq!(rented_bytes(), base + (64 << 10));
         drop(one);
         assert_eq!(rented_bytes(), base);
+    }
+
+    #[test]
+    fn large_blocks_are_metered_and_small_ones_take_their_place() {
+        // The meter is the process's: other tests may rent while this one looks.
+        let held = Buffer::rent(Class::Giant);
+        assert!(large_rented() >= Class::Giant.bytes());
+        set_large_limit(1);
+        assert_eq!(affordable(Class::Giant), Class::Large);
+        assert_eq!(affordable(Class::Huge), Class::Large);
+        assert_eq!(affordable(Class::Piece), Class::Piece);
+        set_large_limit(usize::MAX);
+        assert_eq!(affordable(Class::Giant), Class::Giant);
+        drop(held);
     }
 
     #[test]

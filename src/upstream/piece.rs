@@ -6,7 +6,7 @@
 
 use crate::h1::body::BodyCursor;
 use crate::net::Class;
-use crate::net::buffer::{MARGIN_BACK, MARGIN_FRONT};
+use crate::net::buffer::{MARGIN_BACK, MARGIN_FRONT, affordable};
 
 /// How the pieces of one body have come so far.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,13 @@ impl PieceSize {
         }
     }
 
-    /// The class for the next piece; smaller when what is left of the body is known to fit.
+    /// The class for the next piece; smaller when what is left of the body is known to fit, or when large pieces have
+    /// taken their part of the memory budget.
     pub fn next(&self, cursor: &BodyCursor) -> Class {
+        affordable(self.wanted(cursor))
+    }
+
+    fn wanted(&self, cursor: &BodyCursor) -> Class {
         let Some(left) = cursor
             .remaining()
             .and_then(|left| usize::try_from(left).ok())
@@ -70,7 +75,7 @@ mod tests {
         let (mut size, endless) = (PieceSize::new(), BodyCursor::new(Framing::UntilClose));
         let mut classes = Vec::new();
         for is_full in [true, true, true, true, true, true, true, true, false, true] {
-            classes.push(size.next(&endless));
+            classes.push(size.wanted(&endless));
             size.learn(is_full);
         }
         use Class::{Giant, Huge, Large, Piece};
@@ -91,7 +96,7 @@ mod tests {
                     class: Class::Huge,
                     full_ones: 0
                 }
-                .next(&cursor),
+                .wanted(&cursor),
                 class,
                 "{left}"
             );
