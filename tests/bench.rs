@@ -265,7 +265,7 @@ fn values_that_measure_nothing_are_faults_of_usage() {
         refused(&run(&all), 2, &[arguments[0]]);
     }
     check(&["--rounds", "0"]);
-    check(&["--rounds", "-1"]);
+    check(&["--rounds", "1.5"]);
     check(&["--rounds", "1001"]);
     check(&["--rounds", "many"]);
     check(&["--duration", "0s"]);

@@ -31,6 +31,14 @@ const ENTERS_MAX: f64 = 4.0;
 const IDLE_WAKEUPS_PER_SECOND_MAX: f64 = 2.0;
 /// Memory that one transfer of any size may take, whatever the direction.
 const TRANSFER_KIB_MAX: u64 = 8 * 1024;
+/// Clients of the tests of what an idle one takes.
+const IDLE_CLIENTS: usize = 2_000;
+/// Memory that an idle client may take (octets): its entry is 64 at most, the rest is what the allocator keeps.
+const IDLE_CLIENT_BYTES_MAX: u64 = 512;
+/// What a burst may leave behind beside a tenth: lists that stay as long as they once were, the allocator's own pages.
+const BURST_SLACK_KIB: u64 = 2 * 1024;
+/// How long memory may take to go back after a burst.
+const GIVEN_BACK_WAIT: Duration = Duration::from_secs(30);
 /// How much a transfer moves.
 const TRANSFER: u64 = 1 << 30;
 /// A prime, so that a piece lost or doubled shows.
@@ -366,4 +374,82 @@ fn a_gibibyte_up_takes_no_memory() {
         growth <= TRANSFER_KIB_MAX,
         "{growth} KiB more while a gibibyte went up"
     );
+}
+
+/// Waits until so many connections are parked.
+fn wait_parked(hotgate: &Hotgate, clients: usize) {
+    poll_until("all clients to be parked", || {
+        (proc::parked(hotgate.pid()) >= clients).then_some(())
+    });
+}
+
+#[test]
+fn an_idle_client_takes_a_few_hundred_octets() {
+    let origin = small();
+    let hotgate = Hotgate::start(site(origin.port()));
+    warm(&hotgate);
+    let_pass(Duration::from_secs(2));
+    let before = proc::private_dirty_kib(hotgate.pid());
+    let mut clients = Vec::new();
+    for _ in 0..IDLE_CLIENTS {
+        let mut client = Client::connect(hotgate.address());
+        ask_many(&mut client, 1);
+        clients.push(client);
+    }
+    wait_parked(&hotgate, IDLE_CLIENTS);
+    let started = Instant::now();
+    loop {
+        let growth = proc::private_dirty_kib(hotgate.pid()).saturating_sub(before);
+        let each = growth * 1024 / IDLE_CLIENTS as u64;
+        if each <= IDLE_CLIENT_BYTES_MAX {
+            println!("an idle client: {each} octets");
+            break;
+        }
+        assert!(
+            started.elapsed() < GIVEN_BACK_WAIT,
+            "{each} octets an idle client"
+        );
+        let_pass(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn memory_goes_back_after_two_thousand_large_responses() {
+    const BODY: usize = 256 * 1024;
+    let origin = Origin::start(|connection| {
+        let mut response = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY}\r\n\r\n");
+        response.push_str(&"b".repeat(BODY));
+        while connection.answer_each_head(&response) {}
+    });
+    let hotgate = Hotgate::start(site(origin.port()));
+    warm(&hotgate);
+    let_pass(Duration::from_secs(2));
+    let before = proc::private_dirty_kib(hotgate.pid());
+    let mut clients = Vec::new();
+    for _ in 0..IDLE_CLIENTS {
+        let mut client = Client::connect(hotgate.address());
+        client.send(REQUEST);
+        clients.push(client);
+    }
+    // All are under way at once: nobody reads before the last has asked.
+    let most = proc::private_dirty_kib(hotgate.pid());
+    for client in &mut clients {
+        assert_eq!(client.response_head().status, 200);
+        let got = client.discard(BODY as u64, |_| ());
+        assert_eq!(got, BODY as u64);
+    }
+    let bound = before + before / 10 + BURST_SLACK_KIB;
+    let started = Instant::now();
+    loop {
+        let now = proc::private_dirty_kib(hotgate.pid());
+        if now <= bound {
+            println!("a burst: {before} KiB before, {most} within, {now} after");
+            break;
+        }
+        assert!(
+            started.elapsed() < GIVEN_BACK_WAIT,
+            "{before} KiB before, {most} within, {now} after"
+        );
+        let_pass(Duration::from_millis(100));
+    }
 }
