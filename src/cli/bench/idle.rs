@@ -200,7 +200,7 @@ fn tell(round: usize, rounds: usize, running: &Running, reading: &Reading) {
         .filter_map(|(metric, value)| Some(format!("{} {}", metric.title()?, metric.shown(*value))))
         .collect();
     mention(&format!(
-        "  {:>2}/{rounds} {:14} {}",
+        "  {:>2}/{rounds} {:18} {}",
         round + 1,
         running.name,
         shown.join("  ")

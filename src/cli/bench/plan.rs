@@ -227,6 +227,7 @@ impl Bench {
             } else {
                 wanted
             },
+            cores: cores.clone(),
             load: "none".to_owned(),
             is_saturating: false,
             columns,
@@ -287,6 +288,7 @@ impl Bench {
             case,
             workers,
             clients,
+            cores: cores.clone(),
             load: generator.name(),
             is_saturating: matches!(generator, Generator::Wrk(_)),
             columns: measured.columns,

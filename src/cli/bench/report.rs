@@ -205,6 +205,8 @@ fn of_series(series: &Series) -> Value {
         "case": series.case,
         "workers": series.workers,
         "clients": series.clients,
+        "proxy_cores": series.cores.proxy,
+        "load_cores": series.cores.load,
         "load": series.load,
         "rounds": series.rounds(),
         "void_rounds": series.void_rounds,

@@ -194,7 +194,7 @@ fn ask(demand: &Demand, work: &Work<'_>, cores: &Cores, folder: &Folder) -> Resu
 fn tell(round: usize, work: &Work<'_>, running: &Running, reading: &Reading, stolen: f64) {
     let shown = |metric: Metric| metric.shown(reading.get(&metric).copied().unwrap_or(0.0));
     mention(&format!(
-        "  {:>2}/{} {:14} {:>8}/s {:>10}/request  core {:>5}  p50 {:>8}  p99 {:>8}  errors {}{}",
+        "  {:>2}/{} {:18} {:>8}/s {:>10}/request  core {:>5}  p50 {:>8}  p99 {:>8}  errors {}{}",
         round + 1,
         work.rounds,
         running.name,

@@ -1,5 +1,6 @@
 //! What was measured, round by round, and what follows from it.
 
+use super::cores::Cores;
 use super::metric::{Metric, Reading};
 use super::statistics::{Spread, median, ratios, spread};
 
@@ -17,6 +18,8 @@ pub(super) struct Series {
     pub(super) workers: usize,
     /// Connections that asked.
     pub(super) clients: usize,
+    /// Which cores the proxies had, and which the load.
+    pub(super) cores: Cores,
     /// What made the load.
     pub(super) load: String,
     /// Is every proxy asked for as much as it can do?
@@ -154,6 +157,7 @@ mod tests {
             case: "64 clients".to_owned(),
             workers: 1,
             clients: 64,
+            cores: Cores::divide(&[0, 1], 1),
             load: "wrk".to_owned(),
             is_saturating: true,
             columns: vec![

@@ -223,13 +223,15 @@ mod tests {
     fn ours_is_a_valid_configuration() {
         for sites in [Sites::Any, Sites::Named(3)] {
             for backend in [Backend::Auto, Backend::IoUring, Backend::Epoll] {
-                let text = hotgate(&setup(sites), backend, false);
-                let config = parse(&[Source {
-                    name: "bench",
-                    text: &text,
-                }])
-                .expect("it is ours");
-                assert!(config.warnings.is_empty(), "{text}");
+                for pipelines in [false, true] {
+                    let text = hotgate(&setup(sites), backend, pipelines);
+                    let config = parse(&[Source {
+                        name: "bench",
+                        text: &text,
+                    }])
+                    .expect("it is ours");
+                    assert!(config.warnings.is_empty(), "{text}");
+                }
             }
         }
     }

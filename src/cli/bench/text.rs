@@ -190,6 +190,7 @@ fn table(rows: &[Vec<String>], form: Form) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cores::Cores;
     use super::super::metric::Reading;
     use super::super::series::Column;
     use super::*;
@@ -211,6 +212,7 @@ mod tests {
             case: "64 clients".to_owned(),
             workers: 1,
             clients: 64,
+            cores: Cores::divide(&[0, 1], 1),
             load: "wrk".to_owned(),
             is_saturating: true,
             columns: vec![column("nginx", 10.0, 0.99), column("hotgate", 12.0, 0.5)],
