@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
+#[cfg(feature = "sim")]
+use super::sim::{Bug, may_return, poison, strikes};
+
 /// The sizes that blocks come in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Class {
@@ -373,6 +376,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        #[cfg(feature = "sim")]
+        poison(self.block_mut());
         let (block, class) = (self.block, self.class);
         if class >= METERED_FROM {
             LARGE_RENTED.fetch_sub(class.bytes(), Ordering::Relaxed);
@@ -382,8 +387,16 @@ impl Drop for Buffer {
         let _ = ARENA.try_with(|arena| {
             let mut arena = arena.borrow_mut();
             let free = &mut arena.free[class as usize];
+            #[cfg(feature = "sim")]
+            if !may_return(&free.blocks, &block) {
+                return;
+            }
             free.blocks.push(block);
             free.rented -= 1;
+            #[cfg(feature = "sim")]
+            if strikes(Bug::BufferReturnedTwice) {
+                may_return(&free.blocks, &block);
+            }
         });
     }
 }

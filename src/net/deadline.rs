@@ -69,6 +69,14 @@ pub fn trim() {
     });
 }
 
+/// Forgets all deadlines, for another simulated world.
+#[cfg(feature = "sim")]
+pub(super) fn begin_anew() {
+    CLOCKWORK.with_borrow_mut(|clockwork| {
+        (clockwork.wheel, clockwork.timer, clockwork.armed_ms) = (None, None, u64::MAX);
+    });
+}
+
 impl Clockwork {
     fn wheel(&mut self) -> &mut Wheel {
         self.wheel.get_or_insert_with(|| Wheel::new(now().0))

@@ -12,6 +12,10 @@
 //!   Lot (epoll): idle connections, without task or buffer ──► worker
 //! ```
 //!
+//! With the feature `sim`, `sim/` takes the place of the four files that touch the kernel (`fd`, `gate`, `sources`,
+//! `runtime`), and the same code runs in a world that follows from a seed: `tests/sim.rs`. Without it nothing of that is
+//! compiled.
+//!
 //! Invariants:
 //!
 //! - A buffer lent to the kernel is owned by the operation until its completion has come, also when the future
@@ -24,19 +28,28 @@ pub mod buffer;
 pub mod clock;
 pub mod connect;
 pub mod deadline;
+#[cfg(not(feature = "sim"))]
 mod fd;
+#[cfg(not(feature = "sim"))]
 mod gate;
 pub mod ladder;
 pub mod listener;
 pub mod mailbox;
 pub mod parking;
+#[cfg(not(feature = "sim"))]
 mod runtime;
+#[cfg(feature = "sim")]
+pub mod sim;
+#[cfg(not(feature = "sim"))]
 mod sources;
 pub mod stream;
 pub mod task;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "sim")))]
 mod tests;
 mod wheel;
+
+#[cfg(feature = "sim")]
+use sim::{fd, gate, runtime, sources};
 
 pub use buffer::{Buffer, Class};
 pub use deadline::Deadline;

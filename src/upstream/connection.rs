@@ -9,6 +9,8 @@ use super::endpoint::EndpointNumber;
 use super::slot::{Slot, queue};
 use super::tokens::Token;
 use crate::net::clock::{Tick, now};
+#[cfg(feature = "sim")]
+use crate::net::sim::{Bug, strikes};
 use crate::net::{Buffer, Deadline, Notify, Stream};
 use crate::policy::pipeline::Load;
 use crate::policy::reason::Reason;
@@ -208,6 +210,10 @@ impl Connection {
     }
 
     pub(super) fn front(&self) -> Option<Rc<Slot>> {
+        #[cfg(feature = "sim")]
+        if self.fifo.borrow().len() > 1 && strikes(Bug::SlotToWrongExchange) {
+            return self.fifo.borrow().get(1).cloned();
+        }
         self.fifo.borrow().front().cloned()
     }
 
