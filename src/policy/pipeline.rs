@@ -41,6 +41,8 @@ const STALL_MS_MAX: u64 = 100;
 const MOVE_COST: u32 = 10;
 /// Credit that is kept: so many moves may come at once.
 const CREDIT_MAX: u32 = 64 * MOVE_COST;
+/// Credit to begin with: the first stall is not yet a habit.
+const CREDIT_START: u32 = 8 * MOVE_COST;
 /// How long pipelining is off once the credit is spent.
 const OFF_MS: u64 = 30_000;
 /// A response whose content is longer leaves the line: it is a transfer.
@@ -153,7 +155,7 @@ pub fn choose(shared: impl Iterator<Item = Load>, depth: usize) -> Choice {
 }
 
 /// What one worker has learnt of one endpoint.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Controller {
     /// The usual service time; 0 before the first sample.
     service_nanos: u64,
@@ -161,6 +163,16 @@ pub struct Controller {
     credit: u32,
     /// Until when nothing is shared.
     off_until_ms: u64,
+}
+
+impl Default for Controller {
+    fn default() -> Controller {
+        Controller {
+            service_nanos: 0,
+            credit: CREDIT_START,
+            off_until_ms: 0,
+        }
+    }
 }
 
 impl Controller {
@@ -347,7 +359,7 @@ mod tests {
     fn moves_draw_on_what_sharing_earned() {
         let mut controller = Controller::default();
         (0..100).for_each(|_| controller.joined());
-        controller.moved(10, 1_000);
+        controller.moved(10 + 8, 1_000);
         assert_eq!(controller.depth(Pipeline::Depth(8), 1_000), 8);
         controller.moved(1, 1_000);
         assert_eq!(controller.depth(Pipeline::Depth(8), 30_999), 1);

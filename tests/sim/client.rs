@@ -79,21 +79,27 @@ fn request(host: &str, may_have_body: bool) -> Asked {
     }
 }
 
-/// One client's life.
-pub(crate) async fn live(port: u16, from: SocketAddr, host: &'static str, tally: &mut Tally) {
+/// One client's life. One that `is_busy` asks for small things without a pause, so that it shares connections.
+pub(crate) async fn live(
+    port: u16,
+    from: SocketAddr,
+    host: &'static str,
+    is_busy: bool,
+    tally: &mut Tally,
+) {
     let Some(peer) = dial(port, from) else {
         return; // the worker drains
     };
     let mut line = Line::new(peer);
-    if below(12) == 0 {
+    if !is_busy && below(12) == 0 {
         return websocket(line, host, tally).await;
     }
-    for _ in 0..1 + below(9) {
+    for _ in 0..1 + below(if is_busy { 30 } else { 9 }) {
         let count = match below(3) {
             0 => 1 + below(6),
             _ => 1,
         };
-        let may_have_body = count == 1 || below(4) == 0;
+        let may_have_body = !is_busy && (count == 1 || below(4) == 0);
         let asked: Vec<Asked> = (0..count).map(|_| request(host, may_have_body)).collect();
         tally.asked += count;
         if below(25) == 0 {
@@ -103,7 +109,7 @@ pub(crate) async fn live(port: u16, from: SocketAddr, host: &'static str, tally:
         if !exchange(&mut line, &asked, finishes, tally).await || finishes {
             return close(line).await;
         }
-        match below(6) {
+        match below(if is_busy { 60 } else { 6 }) {
             // Long enough to be parked.
             0 => sleep(Duration::from_millis(900 + below(3000))).await,
             1 => sleep(Duration::from_secs(below(30))).await,

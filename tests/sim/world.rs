@@ -230,7 +230,8 @@ fn start_clients(port: u16, mailbox: Mailbox<Letter>, tally: &Rc<Cell<Tally>>) {
     let is_early = below(3) == 0;
     // All at once they share connections; spread out they are parked, and find others parked.
     let spread_ms = 1 + below([20, 20, 20_000][below(3) as usize]);
-    let plain_hosts = 1 + below(4);
+    let is_busy = below(3) == 0;
+    let plain_hosts = if is_busy { 0 } else { 1 + below(4) };
     let running = Rc::new(Cell::new(count));
     let mut hosts = vec![];
     for _ in 0..count {
@@ -243,7 +244,7 @@ fn start_clients(port: u16, mailbox: Mailbox<Letter>, tally: &Rc<Cell<Tally>>) {
             sleep(wait).await;
             let mut own = Tally::default();
             let from = SocketAddr::from(([10, 0, 0, 1], 20_000 + number));
-            client::live(port, from, host, &mut own).await;
+            client::live(port, from, host, is_busy, &mut own).await;
             let mut sum = tally.get();
             sum.add(&own);
             tally.set(sum);
