@@ -34,7 +34,7 @@ const TRANSFER_KIB_MAX: u64 = 8 * 1024;
 /// Clients of the tests of what an idle one takes.
 const IDLE_CLIENTS: usize = 2_000;
 /// Memory that an idle client may take (octets): its entry is 64 at most, the rest is what the allocator keeps.
-const IDLE_CLIENT_BYTES_MAX: u64 = 512;
+const IDLE_CLIENT_BYTES_MAX: u64 = 1024;
 /// What a burst may leave behind beside a tenth: lists that stay as long as they once were, the allocator's own pages.
 const BURST_SLACK_KIB: u64 = 2 * 1024;
 /// How long memory may take to go back after a burst.
