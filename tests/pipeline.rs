@@ -530,6 +530,46 @@ fn nobody_waits_for_a_stream() {
     });
 }
 
+/// Those who come when it has begun, and nobody stood behind it then.
+#[test]
+fn nobody_is_put_behind_a_stream_that_has_begun() {
+    for fields in ["Transfer-Encoding: chunked", "Content-Length: 200000"] {
+        let release = Event::new();
+        let origin = Pipelined::start({
+            let release = release.clone();
+            move |answering| {
+                while let Some(request) = answering.next() {
+                    answering.gather(3);
+                    if request.target != "/held" {
+                        answering.answer(echo(&request));
+                        continue;
+                    }
+                    answering.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"));
+                    // It is cut off at the end: what matters is who waits until then.
+                    drip(answering, &release, "1\r\nx\r\n");
+                    answering.answer("");
+                    return answering.half_close();
+                }
+            }
+        });
+        let hotgate = Hotgate::start(upstream(origin.port(), "8"));
+        let to = hotgate.address();
+        all_own(&ask(to, "before", 30));
+        let mut client = Client::connect(to);
+        client.send("GET /held HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(client.response_head().status, 200);
+        all_own(&ask(to, "behind", 20));
+        let [connection] = origin.connections_of("GET /held")[..] else {
+            panic!("{fields}: it came once")
+        };
+        let line = origin.lines().swap_remove(connection);
+        let last = line.arrivals.last().map(|arrival| arrival.line.as_str());
+        assert_eq!(last, Some("GET /held"), "{fields}");
+        release.set();
+        client.rest();
+    }
+}
+
 /// Sends a piece a millisecond until the event; how many octets that were.
 fn drip(answering: &mut Answering, until: &Event, piece: &str) -> usize {
     let mut sent = 0;

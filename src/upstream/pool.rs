@@ -199,7 +199,14 @@ impl Upstreams {
         let mut endpoints = self.endpoints.borrow_mut();
         let known = known_of(&mut endpoints, connection.endpoint());
         known.controller.moved(moved, now().0);
-        known
+        drop(endpoints);
+        self.unshare(connection);
+    }
+
+    /// Nobody joins this connection any more.
+    pub(super) fn unshare(&self, connection: &Connection) {
+        let mut endpoints = self.endpoints.borrow_mut();
+        known_of(&mut endpoints, connection.endpoint())
             .shared
             .retain(|shared| !std::ptr::eq(&**shared, connection));
     }

@@ -355,8 +355,13 @@ impl Reader<'_> {
             self.upstreams.learn(endpoint, waited, ahead);
         }
         let persists = slot.progress.borrow().upstream_persists;
-        if connection.fifo.borrow().len() > 1 && ends_line(persists, framing, is_whole) {
-            self.upstreams.move_those_behind(connection);
+        if !ends_line(persists, framing, is_whole) {
+            return;
+        }
+        let is_anybody_behind = connection.fifo.borrow().len() > 1;
+        match is_anybody_behind {
+            true => self.upstreams.move_those_behind(connection),
+            false => self.upstreams.unshare(connection),
         }
     }
 
