@@ -29,10 +29,7 @@ pub(super) fn end_on_signals(folder: PathBuf) -> std::io::Result<()> {
                 _ = terminate.recv() => {}
             }
         });
-        end_all();
-        // The process is about to end: what cannot be removed lies among the temporary files.
-        let _ = std::fs::remove_dir_all(&folder);
-        std::process::exit(1);
+        end_all(&folder);
     });
     Ok(())
 }

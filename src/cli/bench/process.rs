@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::account::family;
 use super::cores::pin;
@@ -22,6 +22,11 @@ const START_MAX: Duration = Duration::from_secs(60);
 const END_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at something that offers no event.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// The port that says that a `bench` is running.
+const TURN_PORT: u16 = 21_899;
+/// How long another `bench` is waited for: longer than one of everything takes.
+const TURN_MAX: Duration = Duration::from_secs(2 * 3600);
+const TURN_INTERVAL: Duration = Duration::from_millis(200);
 /// The first port that is tried: below those that the kernel gives to outgoing connections.
 const FIRST_PORT: u16 = 21_900;
 const LAST_PORT: u16 = 31_900;
@@ -216,13 +221,64 @@ pub(super) fn output(
     }
 }
 
-/// Ends whatever runs, because this process is about to be gone.
-pub(super) fn end_all() {
-    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    running.iter().for_each(|pid| signal(*pid, Signal::TERM));
-    // A proxy that lets connections finish is told that there is no time for that.
-    pause(Duration::from_millis(200));
-    running.iter().for_each(|pid| signal(*pid, Signal::TERM));
+/// Ends whatever runs, removes `folder`, and ends this process with 1.
+///
+/// The list stays locked to the end, so that nothing can be started that is not on it.
+pub(super) fn end_all(folder: &Path) -> ! {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let began = Instant::now();
+    // A proxy that lets connections finish is told a second time that there is no time for that.
+    for _ in 0..2 {
+        running.iter().for_each(|pid| signal(*pid, Signal::TERM));
+        let until = began.elapsed() + END_MAX / 2;
+        while began.elapsed() < until && !running.is_empty() {
+            running.retain(|pid| !has_ended(*pid));
+            pause(LOOK_INTERVAL);
+        }
+    }
+    let families = running.iter().flat_map(|pid| family(*pid));
+    families.for_each(|pid| signal(pid, Signal::KILL));
+    // It lies among the temporary files: what cannot be removed goes with the rest.
+    let _ = fs::remove_dir_all(folder);
+    std::process::exit(1);
+}
+
+/// Has a child of ours ended, or has somebody else seen to it already?
+fn has_ended(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_none_or(|pid| !matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)))
+}
+
+/// The right to measure, held by one process of a machine at a time.
+pub(super) struct Turn {
+    _held: TcpListener,
+}
+
+impl Turn {
+    /// Waits until no other `bench` runs: two at once would measure each other. `tell` hears of it if one does.
+    ///
+    /// # Errors
+    ///
+    /// It takes longer than [`TURN_MAX`].
+    pub(super) fn wait(tell: impl FnOnce(SocketAddr)) -> Result<Turn, Fault> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, TURN_PORT));
+        let (began, mut tell) = (Instant::now(), Some(tell));
+        loop {
+            // A port and no file: it is free again however its holder ends, and belongs to no user's folder.
+            let error = match TcpListener::bind(address) {
+                Ok(held) => return Ok(Turn { _held: held }),
+                Err(error) => error,
+            };
+            if error.kind() != io::ErrorKind::AddrInUse || began.elapsed() > TURN_MAX {
+                let doing = format!("waiting for the end of another hotgate bench, at {address}");
+                return Err(Fault::System { doing, error });
+            }
+            if let Some(tell) = tell.take() {
+                tell(address);
+            }
+            pause(TURN_INTERVAL);
+        }
+    }
 }
 
 /// A port of 127.0.0.1 that nobody listens on, another one each time.
@@ -260,6 +316,8 @@ pub(super) fn pause(duration: Duration) {
 
 /// Starts a command from a thread that is kept on these cores, so that the child never runs on others.
 fn spawn_on(command: &mut Command, cores: &[usize]) -> io::Result<Child> {
+    // Locked before it is started: [`end_all`] must know of it or forbid it.
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     let started = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             pin(cores)?;
@@ -268,10 +326,7 @@ fn spawn_on(command: &mut Command, cores: &[usize]) -> io::Result<Child> {
         thread.join()
     });
     let child = started.map_err(|_| io::Error::other("the thread that starts it has died"))??;
-    RUNNING
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(child.id());
+    running.push(child.id());
     Ok(child)
 }
 

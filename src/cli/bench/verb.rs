@@ -11,7 +11,7 @@ use super::fault::{Fault, install};
 use super::interrupt::end_on_signals;
 use super::load::Pacer;
 use super::plan::Bench;
-use super::process::Folder;
+use super::process::{Folder, Turn};
 use super::profile::Profile;
 use super::programs::{self, Kind, Named, Program};
 use super::report::{Machine, Report};
@@ -143,6 +143,12 @@ fn report(args: &BenchArgs) -> Result<Report, Fault> {
     }
     let usable = usable();
     let descriptors = raise_descriptor_limit();
+    let _turn = Turn::wait(|address| {
+        mention(&format!(
+            "another hotgate bench is running, it holds {address}; waiting for its end, because two would measure \
+             each other"
+        ));
+    })?;
     // This process only waits, and it does that where it disturbs no proxy.
     let cores = Cores::divide(&usable, 1);
     pin(&cores.load).map_err(Fault::while_doing("choosing cores"))?;
