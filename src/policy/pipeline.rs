@@ -33,14 +33,15 @@ const SHARED_MIN: usize = 4;
 const SAMPLES: u64 = 64;
 /// How many times the usual service time an answer may stall.
 const STALL_FACTOR: u64 = 8;
-/// The shortest stall that counts, in milliseconds: a full turn of a busy worker takes a few.
-const STALL_MS_MIN: u64 = 10;
+/// The shortest stall that counts, in milliseconds: a full turn of a busy worker takes a few, and a busy box takes ten from
+/// an app now and then.
+const STALL_MS_MIN: u64 = 20;
 /// The longest that is waited for one, in milliseconds.
 const STALL_MS_MAX: u64 = 100;
 /// What a request that shares a connection earns and what a move costs: one in ten may move.
 const MOVE_COST: u32 = 10;
-/// Credit that is kept: so many moves may come at once.
-const CREDIT_MAX: u32 = 64 * MOVE_COST;
+/// Credit that is kept: so many moves may come at once. A machine that stops for a moment stalls four full lines.
+const CREDIT_MAX: u32 = 512 * MOVE_COST;
 /// Credit to begin with: the first stall is not yet a habit.
 const CREDIT_START: u32 = 8 * MOVE_COST;
 /// How long pipelining is off once the credit is spent.
@@ -373,7 +374,7 @@ mod tests {
             controller.learn(nanos, 0);
             controller.stall_ms()
         };
-        assert_eq!(of(1_000), 10);
+        assert_eq!(of(1_000), 20);
         assert_eq!(of(5_000_000), 40);
         assert_eq!(of(1_000_000_000), 100);
     }
