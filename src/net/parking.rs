@@ -1,4 +1,4 @@
-//! The parking lot: idle connections without task or buffer, in a compact table behind the [gate](super::gate).
+//! The parking lot: idle connections without task or buffer, in a compact table behind the gate.
 //!
 //! ```text
 //!   task ── idle for a second ──► park ──► entry in the table, descriptor at the gate
@@ -8,7 +8,7 @@
 //!
 //! An entry is the descriptor, the moment at which its wait is over, and what the owner wants back with it. The table
 //! grows by blocks that are never moved. Expiry is a sweep over it, set for the earliest moment and never sooner than
-//! [`SWEEP_REST`] after the last, so no timer belongs to a connection.
+//! `SWEEP_REST` after the last, so no timer belongs to a connection.
 //!
 //! Invariant: an entry is told of at most once, and its descriptor belongs to the table until then.
 

@@ -134,7 +134,7 @@ pub enum Choice {
 }
 
 /// Chooses among the connections in use. One that is gathering costs nothing to join; else a request begins a line
-/// of its own until there are [`SHARED_MIN`], and then joins the shortest.
+/// of its own until there are `SHARED_MIN`, and then joins the shortest.
 pub fn choose(shared: impl Iterator<Item = Load>, depth: usize) -> Choice {
     let (mut shortest, mut count) = (None, 0);
     for (place, load) in shared.enumerate() {
