@@ -129,7 +129,8 @@ fn beaten<'c>(config: &'c Config, listener: &Listener) -> Vec<(&'c Site, &'c Sit
         .iter()
         .enumerate()
         .filter(|(index, site)| {
-            !listener.sites.contains(index) && config.is_asked_for(site, &listener.address)
+            !listener.sites.contains(index)
+                && config.is_asked_for(site, listener.kind, &listener.address)
         })
         .filter_map(|(_, site)| Some((site, winner_of(site)?)))
         .collect()

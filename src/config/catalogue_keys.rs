@@ -109,6 +109,15 @@ pub const KEYS: &[Key] = &[
         meaning: "How long a stop waits for what is under way",
     },
     Key {
+        name: "timeouts.handshake",
+        kind: Kind::Duration,
+        default: Some(r#""10s""#),
+        bounds: "`1ms` to `365d`",
+        levels: GLOBAL,
+        example: r#""5s""#,
+        meaning: "A TLS handshake, from accept",
+    },
+    Key {
         name: "timeouts.header",
         kind: Kind::Duration,
         default: Some(r#""10s""#),

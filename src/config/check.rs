@@ -154,6 +154,7 @@ impl Default for Reading {
         Reading {
             config: Config {
                 server: Server::default(),
+                acme: Default::default(),
                 log: Log::default(),
                 defaults: Default::default(),
                 default_origins: Default::default(),
@@ -288,7 +289,7 @@ fn unreachable_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
 
 /// One warning for all sites that would have HTTPS if this version had it.
 fn plain_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
-    let is_meant_for_tls = |site: &&Site| site.scheme == SiteScheme::Auto;
+    let is_meant_for_tls = |site: &&Site| site.scheme == SiteScheme::Https;
     let count = config.sites.iter().filter(is_meant_for_tls).count();
     let Some(first) = config.sites.iter().position(|site| is_meant_for_tls(&site)) else {
         return;

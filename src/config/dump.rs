@@ -276,6 +276,7 @@ fn own_settings(ours: &Settings, outer: &Settings, is_all: bool) -> Vec<(&'stati
 fn timeouts(timeouts: &Timeouts) -> Vec<(&'static str, String)> {
     let text = |duration: Duration| quoted(&write_duration(duration));
     let Timeouts {
+        handshake,
         header,
         body_idle,
         write_idle,
@@ -286,6 +287,7 @@ fn timeouts(timeouts: &Timeouts) -> Vec<(&'static str, String)> {
         upstream_idle,
     } = timeouts;
     vec![
+        ("handshake", text(*handshake)),
         ("header", text(*header)),
         ("body_idle", text(*body_idle)),
         ("write_idle", text(*write_idle)),
@@ -328,7 +330,9 @@ fn target(target: &Target) -> String {
 fn address(endpoint: &EndpointAddress) -> String {
     match endpoint {
         EndpointAddress::Port(port) => port.to_string(),
-        EndpointAddress::Tcp { .. } | EndpointAddress::Unix(_) => quoted(&endpoint.to_string()),
+        EndpointAddress::Tcp { .. } | EndpointAddress::Https { .. } | EndpointAddress::Unix(_) => {
+            quoted(&endpoint.to_string())
+        }
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
     (
         Level::Timeouts,
         &[
+            "handshake",
             "header",
             "body_idle",
             "write_idle",
@@ -128,10 +129,9 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
 ];
 
 /// The keys of the design that this version does not have: refused by name, never silently.
-const LATER: [(Level, &[&str]); 9] = [
+const LATER: [(Level, &[&str]); 8] = [
     (Level::Top, &["acme", "admin", "docker", "metrics", "users"]),
     (Level::Server, &["https", "memory", "public_https", "watch"]),
-    (Level::Timeouts, &["handshake"]),
     (Level::Limits, &["connections_per_ip"]),
     (
         Level::Upstream,

@@ -1,4 +1,4 @@
-//! Which site is served on which listener.
+//! Which site is served on which listener, plain or over TLS.
 
 use std::collections::HashMap;
 
@@ -9,73 +9,113 @@ use super::model::{Config, HostPattern, ListenAddress, Site, SiteScheme};
 pub struct Listener {
     /// Where.
     pub address: ListenAddress,
+    /// What is spoken there.
+    pub kind: ListenerKind,
     /// Indices into [`Config::sites`], rising. No two have the same host; may be empty (then every host is unknown).
     pub sites: Vec<usize>,
 }
 
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListenerKind {
+    /// HTTP. A site of HTTPS is not served here, but redirected.
+    Plain,
+    /// HTTP over TLS.
+    Tls,
+}
+
 impl Config {
-    /// Every plain HTTP listener: those of `server.http`, in order, then one on any address for each port that a site
-    /// names and none of them has, by port.
+    /// Every listener. The plain ones come first: those of `server.http`, in order, then one on any address for each
+    /// port that a plain site names and none of them has, by port. Then those of TLS likewise, of which none is without
+    /// a site: a port that nobody asked for is not taken.
     ///
-    /// A site with a port of its own (`":8080"`, `"http://h:8080"`) is served on the listeners with this port; every
-    /// other on those of `server.http`. Where two sites have one host on one listener, the one whose key says more
-    /// has it: plain with a port, plain, without a port, with a port for TLS.
+    /// A site with a port of its own (`":8080"`, `"http://h:8080"`, `"h:8443"`) is served on the listeners of its kind
+    /// with this port; every other on those of `server.http` or `server.https`. A site of HTTPS has its host on the
+    /// plain listeners too, where it redirects. Where two sites have one host on one listener, the one whose key says
+    /// more has it: on a plain one plain with a port, plain, without a port, with a port for TLS; on one of TLS with a
+    /// port, without.
     pub fn listeners(&self) -> Vec<Listener> {
-        let mut addresses = self.server.http.clone();
-        let mut ports: Vec<u16> = self.sites.iter().filter_map(plain_port).collect();
+        let plain = self.of_kind(ListenerKind::Plain).into_iter();
+        let tls = self.of_kind(ListenerKind::Tls).into_iter();
+        plain
+            .chain(tls.filter(|listener| !listener.sites.is_empty()))
+            .collect()
+    }
+
+    /// Is this site to be served on this listener? It is, unless another one has its host there.
+    pub fn is_asked_for(&self, site: &Site, kind: ListenerKind, address: &ListenAddress) -> bool {
+        if kind == ListenerKind::Tls && !site.is_https() {
+            return false;
+        }
+        match port_of(site, kind) {
+            Some(port) => port == address.port(),
+            None => self.addresses(kind).contains(address),
+        }
+    }
+
+    /// The listeners that the file names.
+    fn addresses(&self, kind: ListenerKind) -> &[ListenAddress] {
+        match kind {
+            ListenerKind::Plain => &self.server.http,
+            ListenerKind::Tls => &self.server.https,
+        }
+    }
+
+    fn of_kind(&self, kind: ListenerKind) -> Vec<Listener> {
+        let named = self.addresses(kind);
+        let mut ports: Vec<u16> = self
+            .sites
+            .iter()
+            .filter_map(|site| port_of(site, kind))
+            .collect();
         ports.sort_unstable();
         ports.dedup();
-        ports.retain(|port| {
-            !self
-                .server
-                .http
-                .iter()
-                .any(|address| address.port() == *port)
-        });
-        addresses.extend(ports.into_iter().map(|port| ListenAddress::Any { port }));
-
+        ports.retain(|port| !named.iter().any(|address| address.port() == *port));
+        let more = ports.into_iter().map(|port| ListenAddress::Any { port });
         let listener = |address: ListenAddress| {
             let mut owners: HashMap<&HostPattern, usize> = HashMap::new();
             for (index, site) in self.sites.iter().enumerate() {
-                let is_here = self.is_asked_for(site, &address);
+                let is_here = self.is_asked_for(site, kind, &address);
                 let owner = owners
                     .get(&site.host)
-                    .map(|owner| rank(&self.sites[*owner]));
-                if is_here && owner.is_none_or(|owner| rank(site) < owner) {
+                    .map(|owner| rank(&self.sites[*owner], kind));
+                if is_here && owner.is_none_or(|owner| rank(site, kind) < owner) {
                     owners.insert(&site.host, index);
                 }
             }
             let mut sites: Vec<usize> = owners.into_values().collect();
             sites.sort_unstable();
-            Listener { address, sites }
+            Listener {
+                address,
+                kind,
+                sites,
+            }
         };
-        addresses.into_iter().map(listener).collect()
-    }
-
-    /// Is this site to be served on this listener? It is, unless another one has its host there.
-    pub fn is_asked_for(&self, site: &Site, address: &ListenAddress) -> bool {
-        match plain_port(site) {
-            Some(port) => port == address.port(),
-            None => self.server.http.contains(address),
-        }
+        named.iter().copied().chain(more).map(listener).collect()
     }
 }
 
-/// The port that a site asks to be served on in plain HTTP.
-fn plain_port(site: &Site) -> Option<u16> {
-    match site.scheme {
-        SiteScheme::Http => site.port,
-        SiteScheme::Auto => None,
+/// The port that a site asks to be served on, on listeners of this kind.
+fn port_of(site: &Site, kind: ListenerKind) -> Option<u16> {
+    match (site.scheme, kind) {
+        (SiteScheme::Http, ListenerKind::Plain) | (SiteScheme::Https, ListenerKind::Tls) => {
+            site.port
+        }
+        (SiteScheme::Http, ListenerKind::Tls)
+        | (SiteScheme::Https, ListenerKind::Plain)
+        | (SiteScheme::Both, ListenerKind::Plain | ListenerKind::Tls) => None,
     }
 }
 
 /// Lower wins a host.
-fn rank(site: &Site) -> u8 {
-    match (site.scheme, site.port) {
-        (SiteScheme::Http, Some(_)) => 0,
-        (SiteScheme::Http, None) => 1,
-        (SiteScheme::Auto, None) => 2,
-        (SiteScheme::Auto, Some(_)) => 3,
+fn rank(site: &Site, kind: ListenerKind) -> u8 {
+    match (kind, site.scheme, site.port) {
+        (ListenerKind::Plain, SiteScheme::Http, Some(_)) => 0,
+        (ListenerKind::Plain, SiteScheme::Http | SiteScheme::Both, _) => 1,
+        (ListenerKind::Plain, SiteScheme::Https, None) => 2,
+        (ListenerKind::Plain, SiteScheme::Https, Some(_)) => 3,
+        (ListenerKind::Tls, _, Some(_)) => 0,
+        (ListenerKind::Tls, _, None) => 1,
     }
 }
 

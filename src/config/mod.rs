@@ -65,12 +65,14 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use dump::quoted;
 pub use edit::nearest;
 pub use expand::{Reference, Surroundings};
-pub use listen::Listener;
+pub use listen::{Listener, ListenerKind};
 pub use local_name::is_local_name;
 pub use model::{
-    AccessLog, Action, Backend, Config, Destination, EndpointAddress, HostHeader, HostPattern,
-    Level, Limits, ListenAddress, Log, LogFormat, LogTarget, Pin, Redact, Route, Server, Settings,
-    Site, SiteScheme, Target, Timeouts, UnknownHost, Upstream,
+    AccessLog, Acme, Action, Backend, CertificateSource, ChallengeChoice, ClientAuth, Config,
+    Destination, DnsProvider, Eab, EndpointAddress, HostHeader, HostPattern, Hsts, LETSENCRYPT,
+    LETSENCRYPT_STAGING, Level, Limits, ListenAddress, Log, LogFormat, LogTarget, PemPair, Pin,
+    Redact, Route, Server, Settings, Site, SiteScheme, SiteTls, Target, Timeouts, UnknownHost,
+    Upstream, UpstreamTls,
 };
 pub use origins::Origins;
 pub use place::{File, FileKind, Place, Source};

@@ -21,6 +21,8 @@ use crate::policy::route::PathPattern;
 pub struct Config {
     /// `[server]`: the process as a whole.
     pub server: Server,
+    /// `[acme]`: how certificates for public names are had.
+    pub acme: Acme,
     /// `[log]`.
     pub log: Log,
     /// The settings in force before a request has chosen its site: those of `[timeouts]` and `[limits]`, else the
@@ -45,6 +47,11 @@ pub struct Config {
 pub struct Server {
     /// Plain HTTP listeners; never empty, no two alike. Sites may add ports: see [`Config::listeners`].
     pub http: Vec<ListenAddress>,
+    /// HTTPS listeners; no two alike, none that is also in `http`. Empty: none. Sites may add ports, and one that no
+    /// site is served on is not opened: see [`Config::listeners`].
+    pub https: Vec<ListenAddress>,
+    /// The port of HTTPS as clients see it, which redirects name. Never 0.
+    pub public_https: u16,
     /// Worker threads; `None` is one per usable CPU.
     pub workers: Option<usize>,
     /// Whether workers are pinned to cores.
@@ -127,8 +134,10 @@ pub struct Site {
     /// What the key says about TLS.
     pub scheme: SiteScheme,
     /// The port that the key names. With [`SiteScheme::Http`] the site is served on this port alone; with
-    /// [`SiteScheme::Auto`] it is the port of its HTTPS, which this version does not listen on.
+    /// [`SiteScheme::Https`] it is the port of its HTTPS, and the plain listeners redirect there.
     pub port: Option<u16>,
+    /// Its certificate, and what it asks of clients; without meaning where the scheme has no HTTPS.
+    pub tls: SiteTls,
     /// In the order of the text, the site's own (`"/"`) first. There is always one for every path: where the file
     /// gives none, its action is [`Action::None`]. No two have the same pattern.
     pub routes: Vec<Route>,
@@ -152,11 +161,145 @@ pub enum HostPattern {
 /// What a site key says about TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SiteScheme {
-    /// HTTPS once hotgate speaks it; until then plain, on the listeners of `server.http`.
-    Auto,
+    /// HTTPS; on the plain listeners it redirects, unless another site has its host there.
+    Https,
     /// Plain HTTP: `"http://…"`, `":8080"`, `"*"`.
     Http,
+    /// Plain HTTP and HTTPS alike: `"*"` with `tls`. Nothing redirects, since it has no name to redirect to.
+    Both,
 }
+
+/// `tls` of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteTls {
+    /// Where its certificate comes from.
+    pub source: CertificateSource,
+    /// What it asks of clients.
+    pub client_auth: ClientAuth,
+}
+
+/// Where a site's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// By ACME, from the authority of `[acme]`: public names.
+    Acme,
+    /// From hotgate's own authority: names that no other one signs (see [`is_local_name`](super::is_local_name)).
+    LocalCa,
+    /// These files; never empty. Several serve one name with keys of several kinds.
+    Files(Vec<PemPair>),
+}
+
+/// A certificate chain and its key, each a PEM file; relative paths are already joined to the source's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PemPair {
+    /// The leaf first.
+    pub cert: PathBuf,
+    /// The leaf's private key.
+    pub key: PathBuf,
+    /// Where the pair is named.
+    pub place: Place,
+}
+
+/// `tls.client_auth` with `tls.client_ca`: the PEM file of the authorities whose client certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClientAuth {
+    /// Clients are asked for none.
+    Off,
+    /// Asked for, and verified if it comes.
+    Request(PathBuf),
+    /// No handshake without one.
+    Require(PathBuf),
+}
+
+/// `[acme]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// Where the authority writes to.
+    pub email: Option<String>,
+    /// The URL of the authority's directory, always `https://`.
+    pub ca: String,
+    /// A PEM file with what else may sign the certificate of the authority's own HTTPS.
+    pub ca_root: Option<PathBuf>,
+    /// How control of a name is shown.
+    pub challenge: ChallengeChoice,
+    /// Names whose `*.NAME` is one certificate in place of one for each name below: without `*.`, no two alike.
+    pub wildcards: Vec<HostName>,
+    /// Run by `sh -c` after a certificate changed.
+    pub on_change: Option<String>,
+    /// What binds the account to another one at the authority (RFC 8555 §7.3.4).
+    pub eab: Option<Eab>,
+    /// `[acme.dns]`: who writes the records of dns-01.
+    pub dns: Option<DnsProvider>,
+}
+
+/// `acme.challenge`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeChoice {
+    /// What can work, in order; what worked is remembered.
+    Auto,
+    /// RFC 8555 §8.3.
+    Http01,
+    /// RFC 8737.
+    TlsAlpn01,
+    /// RFC 8555 §8.4; needs [`Acme::dns`].
+    Dns01,
+}
+
+/// `acme.eab`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Eab {
+    /// As the authority gave it.
+    pub key_id: String,
+    /// As the authority gave it, in base64url; valid, without padding.
+    pub hmac_key: String,
+}
+
+/// `[acme.dns]`. `api` is another base URL than the provider's own.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DnsProvider {
+    /// `cloudflare`
+    Cloudflare {
+        /// What lets hotgate in.
+        token: String,
+        /// Without a slash at its end.
+        api: Option<String>,
+    },
+    /// `hetzner`
+    Hetzner {
+        /// What lets hotgate in.
+        token: String,
+        /// Without a slash at its end.
+        api: Option<String>,
+    },
+    /// `desec`
+    Desec {
+        /// What lets hotgate in.
+        token: String,
+        /// Without a slash at its end.
+        api: Option<String>,
+    },
+    /// `rfc2136`: dynamic updates, signed with TSIG.
+    Rfc2136 {
+        /// `HOST:PORT`; HOST is a name or an IP literal.
+        server: String,
+        /// The TSIG key's name.
+        key_name: String,
+        /// `hmac-sha256` and the like, as RFC 8945 §6 names them.
+        algorithm: String,
+        /// In base64, valid.
+        key: String,
+    },
+    /// `exec`: run by `sh -c` for each record.
+    Exec {
+        /// Never empty.
+        command: String,
+    },
+}
+
+/// What `acme.ca = "letsencrypt"` stands for.
+pub const LETSENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// What `acme.ca = "letsencrypt-staging"` stands for.
+pub const LETSENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
 /// One path of a site, with all its settings merged.
 #[derive(Clone, Debug)]
@@ -218,6 +361,13 @@ pub enum EndpointAddress {
         /// 1 to 65535.
         port: u16,
     },
+    /// An address or name that is spoken to over TLS: `"https://HOST"`, `"https://HOST:PORT"`.
+    Https {
+        /// As in [`Tcp`](Self::Tcp).
+        host: String,
+        /// 1 to 65535; 443 where none is given.
+        port: u16,
+    },
     /// A socket in the file system.
     Unix(PathBuf),
 }
@@ -241,6 +391,36 @@ pub struct Settings {
     pub underscore_headers: bool,
     /// The client addresses that are served; others get 403.
     pub allow: Allow,
+    /// `Strict-Transport-Security` on answers over TLS.
+    pub hsts: Option<Hsts>,
+    /// The field that tells the app the subject of a verified client certificate. A client's own is removed.
+    pub client_cert_header: Option<String>,
+    /// How endpoints with `https://` are spoken to.
+    pub upstream_tls: UpstreamTls,
+}
+
+/// `hsts` (RFC 6797 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// In whole seconds.
+    pub max_age: Duration,
+    /// `includeSubDomains`
+    pub subdomains: bool,
+    /// `preload`; only ever true with `subdomains` and a year.
+    pub preload: bool,
+}
+
+/// `upstream_tls`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamTls {
+    /// A PEM file of the authorities that are believed; without it the system's.
+    pub ca: Option<PathBuf>,
+    /// The name that is asked for and verified; without it the endpoint's own.
+    pub server_name: Option<String>,
+    /// Whether the endpoint must show a certificate for its name.
+    pub verify: bool,
+    /// What hotgate shows of itself.
+    pub cert: Option<PemPair>,
 }
 
 /// The `host` setting.
@@ -257,6 +437,8 @@ pub enum HostHeader {
 /// `[timeouts]`: each limits one wait; none limits a whole request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// A TLS handshake, from accept. Not settable per site.
+    pub handshake: Duration,
     /// All of a request head, from its first octet; on a fresh connection from accept. Not settable per site.
     pub header: Duration,
     /// Between two pieces of a request body.
@@ -388,7 +570,7 @@ impl fmt::Display for Target {
 }
 
 impl fmt::Display for EndpointAddress {
-    /// As it is written as a target: `3000`, `10.0.0.5:3000`, `[::1]:3000`, `unix:/run/app.sock`.
+    /// As it is written as a target: `3000`, `10.0.0.5:3000`, `[::1]:3000`, `https://app:443`, `unix:/run/app.sock`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EndpointAddress::Port(port) => write!(f, "{port}"),
@@ -396,7 +578,64 @@ impl fmt::Display for EndpointAddress {
                 Ok(IpAddr::V6(ip)) => write!(f, "[{ip}]:{port}"),
                 Ok(IpAddr::V4(_)) | Err(_) => write!(f, "{host}:{port}"),
             },
+            EndpointAddress::Https { host, port } => {
+                let is_v6 = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
+                match is_v6 {
+                    true => write!(f, "https://[{host}]:{port}"),
+                    false => write!(f, "https://{host}:{port}"),
+                }
+            }
             EndpointAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Site {
+    /// Is it served over TLS?
+    pub fn is_https(&self) -> bool {
+        match self.scheme {
+            SiteScheme::Https | SiteScheme::Both => true,
+            SiteScheme::Http => false,
+        }
+    }
+}
+
+// What can sign for somebody else is in no log, whoever prints a configuration.
+
+impl fmt::Debug for Acme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Acme {
+            email,
+            ca,
+            ca_root,
+            challenge,
+            wildcards,
+            on_change,
+            eab,
+            dns,
+        } = self;
+        f.debug_struct("Acme")
+            .field("email", email)
+            .field("ca", ca)
+            .field("ca_root", ca_root)
+            .field("challenge", challenge)
+            .field("wildcards", wildcards)
+            .field("on_change", on_change)
+            .field("eab", &eab.as_ref().map(|eab| &eab.key_id))
+            .field("dns", &dns.as_ref().map(DnsProvider::name))
+            .finish()
+    }
+}
+
+impl DnsProvider {
+    /// As `acme.dns.provider` has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            DnsProvider::Cloudflare { .. } => "cloudflare",
+            DnsProvider::Hetzner { .. } => "hetzner",
+            DnsProvider::Desec { .. } => "desec",
+            DnsProvider::Rfc2136 { .. } => "rfc2136",
+            DnsProvider::Exec { .. } => "exec",
         }
     }
 }
@@ -406,6 +645,8 @@ impl Default for Server {
     fn default() -> Server {
         Server {
             http: vec![ListenAddress::Any { port: 80 }],
+            https: vec![ListenAddress::Any { port: 443 }],
+            public_https: 443,
             workers: None,
             pin: Pin::Auto,
             backend: Backend::Auto,
@@ -429,6 +670,47 @@ impl Default for Settings {
             log: true,
             underscore_headers: false,
             allow: Allow::Any,
+            hsts: None,
+            client_cert_header: None,
+            upstream_tls: UpstreamTls::default(),
+        }
+    }
+}
+
+impl Default for UpstreamTls {
+    /// Verified against the system's authorities.
+    fn default() -> UpstreamTls {
+        UpstreamTls {
+            ca: None,
+            server_name: None,
+            verify: true,
+            cert: None,
+        }
+    }
+}
+
+impl Default for SiteTls {
+    /// Of a public name.
+    fn default() -> SiteTls {
+        SiteTls {
+            source: CertificateSource::Acme,
+            client_auth: ClientAuth::Off,
+        }
+    }
+}
+
+impl Default for Acme {
+    /// The `[acme]` of an empty file.
+    fn default() -> Acme {
+        Acme {
+            email: None,
+            ca: LETSENCRYPT.to_owned(),
+            ca_root: None,
+            challenge: ChallengeChoice::Auto,
+            wildcards: Vec::new(),
+            on_change: None,
+            eab: None,
+            dns: None,
         }
     }
 }
@@ -437,6 +719,7 @@ impl Default for Timeouts {
     /// The `[timeouts]` of an empty file.
     fn default() -> Timeouts {
         Timeouts {
+            handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(60),
             write_idle: Duration::from_secs(600),

@@ -108,11 +108,12 @@ pub(super) fn timeouts(entry: &Entry, scope: Scope, given: &mut Given, faults: &
         .unwrap_or_default()
     {
         match entry.name {
-            "header" if scope == Scope::Site => {
+            "handshake" | "header" if scope == Scope::Site => {
                 before_site(&entry, Level::Timeouts, faults);
                 continue;
             }
             "response" => set(&mut timeouts.response, duration_or_off(&entry, faults)),
+            "handshake" => set(&mut timeouts.handshake, duration(&entry, faults)),
             "header" => set(&mut timeouts.header, duration(&entry, faults)),
             "body_idle" => set(&mut timeouts.body_idle, duration(&entry, faults)),
             "write_idle" => set(&mut timeouts.write_idle, duration(&entry, faults)),

@@ -10,7 +10,8 @@ use super::diagnostic::{Fault, Faults, NO_ACTION};
 use super::foreign::{self, Where};
 use super::host::{self, HostKey};
 use super::keys::{Level, refuse};
-use super::model::{Action, Route, Site};
+use super::local_name::is_local_name;
+use super::model::{Action, CertificateSource, HostPattern, Route, Site, SiteTls};
 use super::path;
 use super::raw::{Entry, SWITCH};
 use super::settings::{Given, set, setting};
@@ -125,15 +126,32 @@ pub(super) fn site(
     }
     routes.sort_by_key(|route| route.pattern != root);
     let key = key?;
+    let source = source_for(&key.host);
     Some(Site {
         name: entry.name.to_owned(),
         host: key.host,
         scheme: key.scheme,
         port: key.port,
+        tls: SiteTls {
+            source,
+            ..SiteTls::default()
+        },
         routes,
         is_generated: false,
         place,
     })
+}
+
+/// Where the certificate of a site comes from that names none.
+fn source_for(host: &HostPattern) -> CertificateSource {
+    let is_local = match host {
+        HostPattern::Exact(name) | HostPattern::Wildcard(name) => is_local_name(name),
+        HostPattern::Any => false,
+    };
+    match is_local {
+        true => CertificateSource::LocalCa,
+        false => CertificateSource::Acme,
+    }
 }
 
 fn route(

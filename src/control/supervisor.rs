@@ -18,7 +18,9 @@ use super::memory;
 use super::ports::{BindError, Bound, bind_for};
 use super::resolve::{self, Resolved, START_WAIT};
 use super::whoami;
-use crate::config::{AccessLog, Config, EndpointAddress, LogFormat, LogTarget, Pin, Redact};
+use crate::config::{
+    AccessLog, Config, EndpointAddress, Listener, ListenerKind, LogFormat, LogTarget, Pin, Redact,
+};
 use crate::net::buffer;
 use crate::net::clock::seed;
 use crate::net::ladder::Rung;
@@ -134,8 +136,10 @@ impl Supervisor {
             "memory budget {} MiB, a quarter of it for large buffers",
             budget >> 20
         );
-        let listeners = config.listeners();
-        let bind = |listener: &crate::config::Listener| bind_for(listener.address, workers);
+        // They stand first, so that a position is a position among all.
+        let is_plain = |listener: &Listener| listener.kind == ListenerKind::Plain;
+        let listeners: Vec<Listener> = config.listeners().into_iter().filter(is_plain).collect();
+        let bind = |listener: &Listener| bind_for(listener.address, workers);
         let bound: Vec<Bound> = listeners
             .iter()
             .map(bind)
@@ -454,7 +458,9 @@ async fn first_endpoints(
                 resolve::literal(address).unwrap_or_default(),
             ),
         };
-        if let (EndpointAddress::Tcp { host, port }, true) = (&key, addresses.is_empty()) {
+        if let (EndpointAddress::Tcp { host, port } | EndpointAddress::Https { host, port }, true) =
+            (&key, addresses.is_empty())
+        {
             let number = crate::upstream::EndpointNumber(number);
             tokio::spawn(resolve::watch(number, host.clone(), *port, report.clone()));
             awaited += 1;

@@ -70,7 +70,9 @@ impl EndpointKey {
             EndpointKey::Whoami => "whoami".to_owned(),
             EndpointKey::Address(EndpointAddress::Port(port), _) => format!("127.0.0.1:{port}"),
             EndpointKey::Address(
-                address @ (EndpointAddress::Unix(_) | EndpointAddress::Tcp { .. }),
+                address @ (EndpointAddress::Unix(_)
+                | EndpointAddress::Tcp { .. }
+                | EndpointAddress::Https { .. }),
                 _,
             ) => address.to_string(),
         }
@@ -80,6 +82,14 @@ impl EndpointKey {
     pub fn authority(&self) -> String {
         match self {
             EndpointKey::Address(EndpointAddress::Unix(_), _) => "localhost".to_owned(),
+            EndpointKey::Address(address @ EndpointAddress::Https { .. }, _) => {
+                let shown = address.to_string();
+                let authority = shown.strip_prefix("https://").unwrap_or(&shown);
+                authority
+                    .strip_suffix(":443")
+                    .unwrap_or(authority)
+                    .to_owned()
+            }
             EndpointKey::Whoami
             | EndpointKey::Address(EndpointAddress::Port(_) | EndpointAddress::Tcp { .. }, _) => {
                 self.label()

@@ -44,7 +44,9 @@ pub(super) fn beaten_sites(
         .sites
         .iter()
         .filter(|other| other.name != site.name || other.place != site.place)
-        .filter(|other| config.is_asked_for(other, &listener.address) && would_take(other, host))
+        .filter(|other| {
+            config.is_asked_for(other, listener.kind, &listener.address) && would_take(other, host)
+        })
         .collect();
     (!beaten.is_empty()).then(|| format!("it is nearer than {}", named(&beaten)))
 }
