@@ -156,6 +156,8 @@ impl Supervisor {
         let snapshot = Snapshot {
             routes: Arc::new(routes),
             endpoints: Arc::new(Endpoints::new(endpoints.clone())),
+            certificates: Arc::default(),
+            challenges: Arc::default(),
         };
         let mut this = Supervisor {
             endpoints,

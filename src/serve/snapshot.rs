@@ -14,6 +14,8 @@ use crate::config::{Action, Config, EndpointAddress, HostPattern, Settings};
 use crate::policy::balance::RoundRobin;
 use crate::policy::pipeline::Pipeline;
 use crate::policy::route::{ListenerIndex, Table, TableBuilder};
+use crate::tls::certs::Certificates;
+use crate::tls::challenges::Challenges;
 use crate::upstream::{EndpointNumber, Endpoints};
 
 /// What control publishes. A clone is as cheap as its parts' references.
@@ -23,6 +25,10 @@ pub struct Snapshot {
     pub routes: Arc<Routes>,
     /// Where the endpoints are; changes when a name resolves to something else.
     pub endpoints: Arc<Endpoints>,
+    /// What is served over TLS; changes when a certificate does.
+    pub certificates: Arc<Certificates>,
+    /// Answers to an authority that validates names; changes while it does.
+    pub challenges: Arc<Challenges>,
 }
 
 /// The configuration as the data plane uses it.
