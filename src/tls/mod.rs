@@ -18,6 +18,7 @@
 
 pub mod certs;
 pub mod challenges;
+pub mod hello;
 pub mod policy;
 pub mod provider;
 pub mod tickets;
