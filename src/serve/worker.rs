@@ -9,7 +9,7 @@ use super::attend::{attend, close_clients};
 use super::connection::{accepted, serve};
 use super::core::{OpenConnection, Parts, Worker};
 use super::incoming::{IpText, Peer};
-use super::respond::{Answer, PageFormat, page};
+use super::respond::{Answer, Own, PageFormat, page};
 use super::snapshot::Snapshot;
 use crate::config::Backend;
 use crate::http::forwarding::plain;
@@ -232,6 +232,8 @@ async fn turn_away(worker: &Worker, stream: Stream) {
         id,
         persists: false,
         date: &worker.date(),
+        own: &Own::Page,
+        hsts: None,
     });
     let (sender, limit) = (stream.sender(), Deadline::new());
     limit.set(Duration::from_secs(1));
