@@ -143,6 +143,20 @@ impl Raw {
         Ok(content)
     }
 
+    /// Content up to a response's head; what it says does not matter.
+    fn read_until_head(&mut self) -> Result<(), Ended> {
+        let mut seen = Vec::new();
+        while !seen.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut piece = [0; 4096];
+            match self.tls.reader().read(&mut piece) {
+                Ok(0) => return Err(Ended::Closed),
+                Ok(count) => seen.extend_from_slice(&piece[..count]),
+                Err(_) => self.step()?,
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the end: true where it was said.
     fn ends_with_notice(&mut self) -> bool {
         loop {
@@ -161,8 +175,8 @@ fn shake(running: &Running, config: &Arc<ClientConfig>, name: &str) -> Result<Ra
     let mut raw = Raw::new(running.address, connection(config, name));
     raw.shake_hands()?;
     // With TLS 1.3 a client that is refused thinks for a moment that it is not.
-    raw.say("GET /probe HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    raw.read_until(b"/probe")?;
+    raw.say(format!("GET /probe HTTP/1.1\r\nHost: {name}\r\n\r\n"));
+    raw.read_until_head()?;
     Ok(raw)
 }
 
@@ -585,4 +599,55 @@ fn a_client_certificate_is_asked_for_verified_and_told() {
     told.sort();
     told.dedup();
     assert_eq!(told, [None, Some("CN=alice\\, O\\=admin".to_owned())]);
+}
+
+/// A request for another site is served where that is the same door, and nowhere else (TL-01).
+#[test]
+fn a_request_for_a_site_of_another_door_is_misdirected() {
+    let origin = Origin::echo();
+    let sites = "[sites]\n\"a.test\" = 1\n\"b.test\" = 1\n\"c.test\" = 1\n\"d.test\" = 1\n\"*.w.test\" = 1\n";
+    let scene = Scene::new(sites, origin.port());
+    let (authority, clients) = (Authority::new("test root"), Authority::new("clients"));
+    let shared = authority.server(&["a.test", "b.test", "*.w.test"]);
+    let other = authority.server(&["c.test"]);
+    let require = ClientPolicy::Require(Arc::new(clients.roots()));
+    let off = scene.entry(&[&shared], &ClientPolicy::Off);
+    let names = [
+        ("a.test", off.clone()),
+        ("b.test", off.clone()),
+        ("*.w.test", off),
+        ("c.test", scene.entry(&[&other], &ClientPolicy::Off)),
+        ("d.test", scene.entry(&[&shared], &require)),
+    ];
+    let running = scene.start(&names);
+    let config = Asker::of(&authority).config();
+    let status = |name: &str, host: &str| {
+        let front = Front::new(running.address, config.clone(), name);
+        let mut client = Client::connect(front.address());
+        client.send(format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        client.response().status
+    };
+    for (name, host, expected) in [
+        ("a.test", "a.test", 200),
+        ("a.test", "A.TEST.:443", 200),
+        ("a.test", "b.test", 200),
+        ("a.test", "x.w.test", 200),
+        ("x.w.test", "a.test", 200),
+        ("a.test", "c.test", 421),
+        ("c.test", "a.test", 421),
+        ("a.test", "d.test", 421),
+        ("a.test", "unknown.test", 421),
+    ] {
+        assert_eq!(
+            status(name, host),
+            expected,
+            "{host} on {name}'s connection"
+        );
+    }
+    for record in origin.finish() {
+        for request in record.requests() {
+            let host = request.field("host").unwrap_or_default();
+            assert!(!["c.test", "d.test"].contains(&host), "{host} passed");
+        }
+    }
 }

@@ -18,9 +18,12 @@ use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::target::{PathForm, Target, TargetForm, normalize_path, parse_target};
+use crate::policy::middleware::misdirected::{Would, is_misdirected};
 use crate::policy::middleware::redirect::{self, CHALLENGE_PREFIX, Verdict};
 use crate::policy::reason::Reason;
+use crate::policy::route::ListenerIndex;
 use crate::tls::Secured;
+use crate::tls::certs::{Certificates, Selected};
 
 /// What a request head says, checked.
 pub struct Facts<'a> {
@@ -215,7 +218,7 @@ pub fn route<'a>(
         octets,
         client,
         peer,
-        ..
+        secured,
     } = request;
     let raw = match facts.target.path.of(octets) {
         [] => b"/", // asterisk-form, or absolute-form without a path
@@ -242,6 +245,11 @@ pub fn route<'a>(
     };
     let site = site.ok_or(Reason::UnknownHost)?;
     found.site = Some(site);
+    if let Some(secured) = secured
+        && is_elsewhere(secured, *host, peer.listener, &snapshot.certificates)
+    {
+        return Err(Reason::Misdirected.into());
+    }
     if !routes.is_tls(peer.listener)
         && let Some(https) = routes.site(site).https
     {
@@ -282,6 +290,30 @@ pub fn route<'a>(
         prefix_length: matched.prefix_len,
         upgrade,
     })
+}
+
+/// Would this host have been given something else in a handshake of its own?
+fn is_elsewhere(
+    secured: &Secured,
+    host: Option<&HostName>,
+    listener: ListenerIndex,
+    certificates: &Certificates,
+) -> bool {
+    // A client that comes by an address asks for nobody.
+    let (name, address) = match host.and_then(HostName::ip) {
+        Some(address) => (None, address),
+        None => (host, IpAddr::from([0; 4])),
+    };
+    let would = match certificates.select(listener, name, address) {
+        Selected::Served(served) => Would::Serve {
+            is_same_certificate: served.identity == secured.served.identity,
+            is_same_policy: served.policy == secured.served.policy,
+        },
+        Selected::Missing => Would::Wait,
+        Selected::Refused => Would::Refuse,
+        Selected::Unknown => Would::Unknown,
+    };
+    is_misdirected(secured.name.as_ref() == name, would)
 }
 
 /// Does the peer say that its client came over HTTPS?

@@ -166,6 +166,7 @@ impl Scene {
             endpoints: Arc::new(Endpoints::new(vec![endpoint; plan.endpoints.len()])),
             certificates: Arc::new(certificates(listener, names)),
             challenges: Arc::new(challenges),
+            states: Arc::default(),
         }
     }
 }
