@@ -201,7 +201,7 @@ fn the_app_hears_that_it_was_https() {
     let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let stage = Stage::new(Scene::new(SITES, origin.port()));
     assert_eq!(stage.client().get("/").status, 200);
-    let record = &origin.finish()[0];
+    let record = &origin.records()[0];
     let request = &record.requests()[0];
     assert_eq!(request.field("x-forwarded-proto"), Some("https"));
 }
@@ -584,12 +584,11 @@ fn a_client_certificate_is_asked_for_verified_and_told() {
         "GET /spoofed HTTP/1.1\r\nHost: a.test\r\nX-Subject: CN=root\r\nx_subject: CN=root\r\n\r\n",
     );
     assert_eq!(client.response().status, 200);
-    drop(running);
     if !has_key {
         skip!("the configuration has no client_cert_header yet");
     }
     let mut told = Vec::new();
-    for record in origin.finish() {
+    for record in origin.records() {
         for request in record.requests() {
             if request.field("host") == Some("a.test") {
                 told.push(request.field("x-subject").map(str::to_owned));
@@ -644,7 +643,7 @@ fn a_request_for_a_site_of_another_door_is_misdirected() {
             "{host} on {name}'s connection"
         );
     }
-    for record in origin.finish() {
+    for record in origin.records() {
         for request in record.requests() {
             let host = request.field("host").unwrap_or_default();
             assert!(!["c.test", "d.test"].contains(&host), "{host} passed");
