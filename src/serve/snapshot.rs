@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::config::{Action, Config, EndpointAddress, HostPattern, Settings};
+use crate::config::{Action, Config, EndpointAddress, HostPattern, ListenerKind, Settings};
 use crate::policy::balance::RoundRobin;
 use crate::policy::pipeline::Pipeline;
 use crate::policy::route::{ListenerIndex, Table, TableBuilder};
@@ -37,6 +37,8 @@ pub struct Routes {
     sites: Vec<SitePlan>,
     plans: Vec<RoutePlan>,
     trusted_proxies: Vec<IpNet>,
+    /// By [`ListenerIndex`]: is TLS spoken there?
+    tls_listeners: Box<[bool]>,
     /// In force until a request has found its route.
     pub defaults: Settings,
 }
@@ -136,7 +138,12 @@ pub fn plan(config: &Config) -> Plan {
             });
         }
     }
-    for listener in config.listeners() {
+    let listeners = config.listeners();
+    let tls_listeners = listeners
+        .iter()
+        .map(|listener| listener.kind == ListenerKind::Tls)
+        .collect();
+    for listener in listeners {
         let index = table.add_listener();
         for site in listener.sites {
             let number = u32::try_from(site).expect("fewer than 2^32 sites");
@@ -152,6 +159,7 @@ pub fn plan(config: &Config) -> Plan {
         sites,
         plans,
         trusted_proxies: config.server.trusted_proxies.clone(),
+        tls_listeners,
         defaults: config.defaults.clone(),
     };
     Plan {
@@ -205,6 +213,12 @@ impl Routes {
     /// The plan of this number, which the table gave.
     pub fn plan(&self, number: u32) -> &RoutePlan {
         &self.plans[number as usize]
+    }
+
+    /// Is TLS spoken on this listener?
+    pub fn is_tls(&self, listener: ListenerIndex) -> bool {
+        let known = self.tls_listeners.get(usize::from(listener.0));
+        known.copied().unwrap_or(false)
     }
 
     /// Are forwarding fields from this peer believed? `ip` is in plain form.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::request::{Url, head as head_text, listener as listener_of, url as url_of};
 use super::sent::Sending;
 use super::{Explanation, Forwarded, Outcome, Query, QueryError, Stage, refusal, rivals, words};
-use crate::config::{Config, HostPattern, Listener, Place, Route, Site};
+use crate::config::{Config, HostPattern, Listener, ListenerKind, Place, Route, Site};
 use crate::h1::field_lines::{HeadLimits, Progress};
 use crate::h1::request::RequestParser;
 use crate::http::authority::HostName;
@@ -75,6 +75,7 @@ pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError
                 0 => url.port,
                 port => port,
             },
+            is_tls: listener.kind == ListenerKind::Tls,
         },
         plan: plan(config),
     };
@@ -184,6 +185,7 @@ impl Asked<'_> {
             octets,
             client,
             peer: self.peer,
+            secured: None,
         };
         let mut scratch = Vec::new();
         let routed = dispatch::route(&request, &self.plan.routes, &mut scratch, found);
