@@ -174,7 +174,10 @@ fn may_point_to(
         EndpointAddress::Unix(_) => {
             return Err("a generated site points to addresses, not to sockets".to_owned());
         }
-        EndpointAddress::Tcp { host, .. } | EndpointAddress::Https { host, .. } => {
+        EndpointAddress::Https { .. } => {
+            return Err("a generated site points to addresses, without `https://`".to_owned());
+        }
+        EndpointAddress::Tcp { host, .. } => {
             let Ok(ip) = host.parse::<IpAddr>() else {
                 return Err("a generated site points to addresses, not to names".to_owned());
             };

@@ -121,13 +121,17 @@ fn rank(site: &Site, kind: ListenerKind) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use super::ListenerKind;
     use crate::config::{Source, parse};
 
-    /// `keys` are site keys, `http` is `server.http`; expected is each address with its sites' names.
+    /// `keys` are site keys, `server` stands in `[server]`; expected is each address with its sites' names, one of TLS
+    /// with `tls` in front.
     #[track_caller]
-    fn check(http: &str, keys: &[&str], expected: &[(&str, &[&str])]) {
+    fn check(server: &str, keys: &[&str], expected: &[(&str, &[&str])]) {
         let sites: String = keys.iter().map(|key| format!("{key:?} = 3000\n")).collect();
-        let text = format!("[server]\nhttp = {http}\n[sites]\n{sites}");
+        let pair = "[sites.\"*\"]\nto = 1\ntls = { cert = \"a\", key = \"b\" }";
+        let sites = sites.replace("\"*+tls\" = 3000\n", pair);
+        let text = format!("[server]\n{server}\n[sites]\n{sites}");
         let config = parse(&[Source {
             name: "f.toml",
             text: &text,
@@ -138,8 +142,12 @@ mod tests {
         let found: Vec<(String, Vec<&str>)> = listeners
             .iter()
             .map(|listener| {
+                let kind = match listener.kind {
+                    ListenerKind::Plain => "",
+                    ListenerKind::Tls => "tls ",
+                };
                 (
-                    listener.address.to_string(),
+                    format!("{kind}{}", listener.address),
                     listener.sites.iter().map(name).collect(),
                 )
             })
@@ -152,21 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn sites_by_listener() {
-        check("[\":80\"]", &[], &[(":80", &[])]);
+    fn plain_sites_by_listener() {
+        check("", &[], &[(":80", &[])]);
+        check("", &["http://b", "*"], &[(":80", &["http://b", "*"])]);
         check(
-            "[\":80\"]",
-            &["a", "http://b", "*"],
-            &[(":80", &["a", "http://b", "*"])],
+            "",
+            &["http://a", ":8080"],
+            &[(":80", &["http://a"]), (":8080", &[":8080"])],
         );
+        check("", &["http://a", ":80"], &[(":80", &["http://a", ":80"])]);
         check(
-            "[\":80\"]",
-            &["a", ":8080"],
-            &[(":80", &["a"]), (":8080", &[":8080"])],
-        );
-        check("[\":80\"]", &["a", ":80"], &[(":80", &["a", ":80"])]);
-        check(
-            "[\":80\"]",
+            "",
             &["http://b:82", "http://a:81"],
             &[
                 (":80", &[]),
@@ -176,29 +180,91 @@ mod tests {
         );
         // A port that the file binds to one address is not opened to the world.
         check(
-            "[\"127.0.0.1:8080\"]",
+            "http = [\"127.0.0.1:8080\"]",
             &[":8080"],
             &[("127.0.0.1:8080", &[":8080"])],
         );
         check(
-            "[\":80\", \"127.0.0.1:81\"]",
+            "http = [\":80\", \"127.0.0.1:81\"]",
+            &["http://a"],
+            &[(":80", &["http://a"]), ("127.0.0.1:81", &["http://a"])],
+        );
+        check(
+            "",
+            &["http://a", "http://a:81"],
+            &[(":80", &["http://a"]), (":81", &["http://a:81"])],
+        );
+        check(
+            "http = [\":80\", \":81\"]",
+            &["http://a", "http://a:81"],
+            &[(":80", &["http://a"]), (":81", &["http://a:81"])],
+        );
+    }
+
+    /// A site of HTTPS has its host on the plain listeners too, unless a plain site has it there.
+    #[test]
+    fn sites_of_https_by_listener() {
+        check("", &["a"], &[(":80", &["a"]), ("tls :443", &["a"])]);
+        check(
+            "",
+            &["a", "http://a"],
+            &[(":80", &["http://a"]), ("tls :443", &["a"])],
+        );
+        check(
+            "",
+            &["a", "http://a:81"],
+            &[
+                (":80", &["a"]),
+                (":81", &["http://a:81"]),
+                ("tls :443", &["a"]),
+            ],
+        );
+        check(
+            "",
+            &["*.a", "b.a", "http://*.b"],
+            &[
+                (":80", &["*.a", "b.a", "http://*.b"]),
+                ("tls :443", &["*.a", "b.a"]),
+            ],
+        );
+        check(
+            "",
+            &["a:8443"],
+            &[(":80", &["a:8443"]), ("tls :8443", &["a:8443"])],
+        );
+        check(
+            "",
+            &["a:8443", "a", "b:8444"],
+            &[
+                (":80", &["a", "b:8444"]),
+                ("tls :443", &["a"]),
+                ("tls :8443", &["a:8443"]),
+                ("tls :8444", &["b:8444"]),
+            ],
+        );
+        check(
+            "https = [\":443\", \"[::1]:8443\"]",
+            &["a", "b:8443"],
+            &[
+                (":80", &["a", "b:8443"]),
+                ("tls :443", &["a"]),
+                ("tls [::1]:8443", &["a", "b:8443"]),
+            ],
+        );
+        check(
+            "https = []\ntrusted_proxies = [\"::1\"]",
             &["a"],
-            &[(":80", &["a"]), ("127.0.0.1:81", &["a"])],
-        );
-        // One host, several keys.
-        check("[\":80\"]", &["a", "http://a"], &[(":80", &["http://a"])]);
-        check("[\":80\"]", &["a:8443", "a"], &[(":80", &["a"])]);
-        check("[\":80\"]", &["a:8443"], &[(":80", &["a:8443"])]);
-        check(
-            "[\":80\"]",
-            &["http://a", "http://a:81"],
-            &[(":80", &["http://a"]), (":81", &["http://a:81"])],
+            &[(":80", &["a"])],
         );
         check(
-            "[\":80\", \":81\"]",
-            &["http://a", "http://a:81"],
-            &[(":80", &["http://a"]), (":81", &["http://a:81"])],
+            "",
+            &["*", "a"],
+            &[(":80", &["*", "a"]), ("tls :443", &["a"])],
         );
-        check("[\":80\"]", &["*.a", "b.a"], &[(":80", &["*.a", "b.a"])]);
+        check(
+            "",
+            &["a", "*+tls"],
+            &[(":80", &["a", "*"]), ("tls :443", &["a", "*"])],
+        );
     }
 }

@@ -17,11 +17,13 @@
 //! Left to others: which files are read, and what stands in the environment (`control/files`); whether a target
 //! answers (`check --deep`).
 
+mod acme;
 pub mod catalogue;
 mod catalogue_keys;
 mod check;
 mod destination;
 mod diagnostic;
+mod dns;
 mod dump;
 mod duplicates;
 mod edit;
@@ -32,6 +34,7 @@ mod foreign_words;
 mod generated;
 mod grow;
 mod host;
+mod hsts;
 mod keys;
 mod layers;
 mod lines;
@@ -45,6 +48,7 @@ mod other_language;
 mod path;
 mod place;
 mod raw;
+mod reach;
 pub mod schema;
 mod secrets;
 mod server;
@@ -53,6 +57,8 @@ mod site;
 mod slips;
 mod stray_names;
 mod target;
+mod text;
+mod tls;
 mod traps;
 mod tree;
 mod units;
