@@ -158,6 +158,7 @@ impl Supervisor {
             endpoints: Arc::new(Endpoints::new(endpoints.clone())),
             certificates: Arc::default(),
             challenges: Arc::default(),
+            states: Arc::default(),
         };
         let mut this = Supervisor {
             endpoints,

@@ -275,6 +275,8 @@ pub struct ResponseParts<'a> {
     pub switched: bool,
     /// For a response that has no Date.
     pub date: &'a [u8],
+    /// The value of Strict-Transport-Security, which takes the place of the app's own.
+    pub hsts: Option<&'a [u8]>,
 }
 
 /// Encodes the head of a response, final or interim.
@@ -286,7 +288,8 @@ pub fn response(e: &mut Encoder<'_>, parts: &ResponseParts<'_>) {
             line.known,
             FieldName::ContentLength | FieldName::TransferEncoding
         );
-        if is_framing || parts.options.stops(line, &head.fields, octets) {
+        let is_ours = parts.hsts.is_some() && line.known == FieldName::StrictTransportSecurity;
+        if is_framing || is_ours || parts.options.stops(line, &head.fields, octets) {
             continue;
         }
         e.field(line.name.of(octets), line.value.of(octets));
@@ -311,6 +314,9 @@ pub fn response(e: &mut Encoder<'_>, parts: &ResponseParts<'_>) {
         for value in head.fields.all(octets, FieldName::Upgrade) {
             e.field(b"Upgrade", value);
         }
+    }
+    if let Some(hsts) = parts.hsts {
+        e.field(b"Strict-Transport-Security", hsts);
     }
     if !head.fields.has(FieldName::Date) {
         // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing when it forwards.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::connection::{accepted, linger, serve};
 use super::core::{OpenConnection, Worker};
 use super::incoming::Peer;
-use super::respond::{Answer, PageFormat, page};
+use super::respond::{Answer, Own, PageFormat, page};
 use crate::http::forwarding::plain;
 use crate::http::method::Method;
 use crate::net::clock::{Tick, now};
@@ -168,6 +168,8 @@ pub(super) async fn answer_unread(worker: &Worker, stream: &Plain, reason: Reaso
         id,
         persists: false,
         date: &worker.date(),
+        own: &Own::Page,
+        hsts: None,
     });
     let (sender, limit) = (stream.sender(), Deadline::new());
     limit.set(Duration::from_secs(1));

@@ -18,6 +18,7 @@
 
 pub mod attend;
 pub mod body;
+pub mod certificate_states;
 pub mod compose;
 pub mod connection;
 pub mod core;

@@ -217,6 +217,7 @@ fn snapshot() -> Snapshot {
         endpoints: Arc::new(Endpoints::new(vec![endpoint(PLAIN), endpoint(DEEP)])),
         certificates: Arc::default(),
         challenges: Arc::default(),
+        states: Arc::default(),
     }
 }
 
