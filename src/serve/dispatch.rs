@@ -18,7 +18,7 @@ use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::target::{PathForm, Target, TargetForm, normalize_path, parse_target};
-use crate::policy::middleware::misdirected::{Would, is_misdirected};
+use crate::policy::middleware::misdirected::{self, Would};
 use crate::policy::middleware::redirect::{self, CHALLENGE_PREFIX, Verdict};
 use crate::policy::reason::Reason;
 use crate::policy::route::ListenerIndex;
@@ -246,11 +246,11 @@ pub fn route<'a>(
     let site = site.ok_or(Reason::UnknownHost)?;
     found.site = Some(site);
     if let Some(secured) = secured
-        && is_elsewhere(secured, *host, peer.listener, &snapshot.certificates)
+        && is_misdirected(secured, *host, peer.listener, &snapshot.certificates)
     {
         return Err(Reason::Misdirected.into());
     }
-    if !routes.is_tls(peer.listener)
+    if !peer.is_tls
         && let Some(https) = routes.site(site).https
     {
         let request = redirect::Plain {
@@ -292,28 +292,35 @@ pub fn route<'a>(
     })
 }
 
-/// Would this host have been given something else in a handshake of its own?
-fn is_elsewhere(
+/// Was the connection made for another site than the one of this host?
+fn is_misdirected(
     secured: &Secured,
     host: Option<&HostName>,
     listener: ListenerIndex,
     certificates: &Certificates,
 ) -> bool {
-    // A client that comes by an address asks for nobody.
+    let Secured { served, name, .. } = secured;
+    let is_asked = match (name, host) {
+        (Some(name), Some(host)) => name == host,
+        // By an address: the certificate is what it came for.
+        (None, Some(host)) => host.ip().is_some() && served.names(host),
+        (Some(_) | None, None) => false,
+    };
     let (name, address) = match host.and_then(HostName::ip) {
-        Some(address) => (None, address),
+        Some(ip) => (None, ip),
+        // Without a host it is the fallback's, as it would be from an address that is nobody's.
         None => (host, IpAddr::from([0; 4])),
     };
     let would = match certificates.select(listener, name, address) {
-        Selected::Served(served) => Would::Serve {
-            is_same_certificate: served.identity == secured.served.identity,
-            is_same_policy: served.policy == secured.served.policy,
+        Selected::Served(other) => Would::Serve {
+            is_same_certificate: other.identity == served.identity,
+            is_same_policy: other.policy == served.policy,
         },
         Selected::Missing => Would::Wait,
         Selected::Refused => Would::Refuse,
         Selected::Unknown => Would::Unknown,
     };
-    is_misdirected(secured.name.as_ref() == name, would)
+    misdirected::is_misdirected(is_asked, would)
 }
 
 /// Does the peer say that its client came over HTTPS?

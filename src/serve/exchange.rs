@@ -320,7 +320,7 @@ fn awaited(current: &Current, reason: Reason, found: &Found) -> Option<Own> {
 /// The value of Strict-Transport-Security, where the route has one and the client came over TLS.
 fn hsts<'a>(current: &'a Current, peer: &Peer, found: &Found) -> Option<&'a [u8]> {
     let routes = &current.snapshot.routes;
-    let plan = found.plan.filter(|_| routes.is_tls(peer.listener))?;
+    let plan = found.plan.filter(|_| peer.is_tls)?;
     routes.plan(plan).hsts.as_deref()
 }
 

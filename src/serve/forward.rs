@@ -148,9 +148,7 @@ enum Next {
 impl Forward<'_> {
     /// The value of Strict-Transport-Security, where the route has one and the client came over TLS.
     fn hsts(&self, peer: &Peer) -> Option<&[u8]> {
-        let routes = &self.current.snapshot.routes;
-        let is_tls = routes.is_tls(peer.listener);
-        self.routed.plan.hsts.as_deref().filter(|_| is_tls)
+        self.routed.plan.hsts.as_deref().filter(|_| peer.is_tls)
     }
 
     /// Sets the exchange's limits, and reads what of the body is held before anybody upstream is bothered.

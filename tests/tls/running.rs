@@ -16,6 +16,7 @@ use hotgate::control::ports::bind_for;
 use hotgate::http::authority::HostName;
 use hotgate::net::mailbox::{Mailbox, mailbox};
 use hotgate::policy::route::ListenerIndex;
+use hotgate::serve::certificate_states::{CertificateState, CertificateStates};
 use hotgate::serve::core::{ConnectionLimit, Parts};
 use hotgate::serve::snapshot::{Snapshot, listener_index, plan};
 use hotgate::serve::worker::{Letter, Setup, run};
@@ -38,6 +39,10 @@ pub struct Scene {
     pub workers: u16,
     pub origin: u16,
     pub connections: usize,
+    /// What is spoken: on the first listener of this kind all comes in.
+    pub kind: ListenerKind,
+    /// How it is with the certificates, in the order of the sites.
+    pub states: Vec<CertificateState>,
 }
 
 /// Running workers.
@@ -68,7 +73,16 @@ impl Scene {
             workers: 1,
             origin,
             connections: 1000,
+            kind: ListenerKind::Tls,
+            states: Vec::new(),
         }
+    }
+
+    /// On a plain listener, with certificates in these states.
+    pub fn plain(mut self, states: &[CertificateState]) -> Scene {
+        self.kind = ListenerKind::Plain;
+        self.states = states.to_vec();
+        self
     }
 
     /// How many workers.
@@ -96,8 +110,8 @@ impl Scene {
         let position = config
             .listeners()
             .iter()
-            .position(|listener| listener.kind == ListenerKind::Tls);
-        let listener = listener_index(position.expect("a site of HTTPS"));
+            .position(|listener| listener.kind == self.kind);
+        let listener = listener_index(position.expect("a listener of this kind"));
         let wanted = ListenAddress::Address(([127, 0, 0, 1], 0).into());
         let bound = bind_for(wanted, usize::from(self.workers)).expect("a free port");
         let snapshot = self.snapshot(listener, names, Challenges::new());
@@ -166,7 +180,7 @@ impl Scene {
             endpoints: Arc::new(Endpoints::new(vec![endpoint; plan.endpoints.len()])),
             certificates: Arc::new(certificates(listener, names)),
             challenges: Arc::new(challenges),
-            states: Arc::default(),
+            states: Arc::new(CertificateStates::new(self.states.clone())),
         }
     }
 }
