@@ -12,7 +12,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::finding::{Finding, Mark};
-use super::users::{User, group_name};
+use super::users::{User, current, group_name};
 use crate::config::{Action, Config, EndpointAddress, LogTarget};
 use crate::control::last_good::state_folder;
 
@@ -96,6 +96,18 @@ pub fn open_secrets(config: &Config) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Who this process runs as, and what lets him read a file that he may not.
+pub fn mend_for_reading(path: &Path) -> (String, String) {
+    let user = current();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let named = Named {
+        path,
+        use_of: Use::Read,
+    };
+    let mend = obstacle(&named).map(|obstacle| mend(&user, &obstacle));
+    (user.name.clone(), mend.unwrap_or_default())
 }
 
 fn named(config: &Config, files: &[PathBuf]) -> Vec<Named> {
