@@ -1,6 +1,8 @@
 //! Certificates on the control plane: where they come from, where they are kept, and what the listeners serve of them.
+pub mod book;
 pub mod fault;
 pub mod leaf;
 pub mod name;
+pub mod needs;
 pub mod pem;
 pub mod storage;
