@@ -2,6 +2,7 @@
 pub mod book;
 pub mod fault;
 pub mod leaf;
+pub mod local_ca;
 pub mod name;
 pub mod needs;
 pub mod pem;

@@ -427,3 +427,371 @@ pub fn span(time: Duration) -> String {
         _ => format!("{} days", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls_pki_types::PrivateKeyDer;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    struct Made {
+        ca: String,
+        leaf: String,
+        key: String,
+        other_key: String,
+        self_signed: String,
+        request: String,
+        leaf_der: Vec<u8>,
+        key_der: Vec<u8>,
+    }
+
+    fn params(names: &[&str], from: i64, days: u64) -> CertificateParams {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        let now = SystemTime::now();
+        let begin = match u32::try_from(from) {
+            Ok(days) => now + DAY * days,
+            Err(_) => now - DAY * u32::try_from(-from).expect("few"),
+        };
+        params.not_before = begin.into();
+        params.not_after = (begin + DAY * u32::try_from(days).expect("few")).into();
+        params
+    }
+
+    fn made() -> Made {
+        let mut ca = params(&[], 0, 3650);
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.distinguished_name = named("test CA");
+        let ca =
+            CertifiedIssuer::self_signed(ca, KeyPair::generate().expect("a key")).expect("signed");
+        let key = KeyPair::generate().expect("a key");
+        let mut leaf = params(&["a.test"], 0, 90);
+        leaf.distinguished_name = named("a.test");
+        let signed = leaf.signed_by(&key, &ca).expect("signed");
+        let mut alone = leaf.clone();
+        alone.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Made {
+            ca: ca.pem(),
+            leaf_der: signed.der().to_vec(),
+            leaf: signed.pem(),
+            self_signed: alone.self_signed(&key).expect("signed").pem(),
+            request: leaf
+                .serialize_request(&key)
+                .expect("signed")
+                .pem()
+                .expect("text"),
+            key: key.serialize_pem(),
+            key_der: key.serialize_der(),
+            other_key: KeyPair::generate().expect("a key").serialize_pem(),
+        }
+    }
+
+    fn named(name: &str) -> rcgen::DistinguishedName {
+        let mut subject = rcgen::DistinguishedName::new();
+        subject.push(rcgen::DnType::CommonName, name);
+        subject
+    }
+
+    #[track_caller]
+    fn refused(cert: impl AsRef<[u8]>, key: impl AsRef<[u8]>, what: &str, mend: &str) {
+        let fault = pair("c.pem", cert.as_ref(), "k.pem", key.as_ref()).expect_err(what);
+        assert_eq!(fault.what, what);
+        assert!(
+            fault.mend.contains(mend) && (mend.is_empty() == fault.mend.is_empty()),
+            "{}",
+            fault.mend
+        );
+    }
+
+    #[test]
+    fn a_pair_that_can_be_served() {
+        let made = made();
+        let (chain, now) = (format!("{}{}", made.leaf, made.ca), SystemTime::now());
+        let read = pair("c.pem", chain.as_bytes(), "k.pem", made.key.as_bytes()).expect("a pair");
+        assert_eq!(read.keys.cert.len(), 2);
+        assert_eq!(
+            (read.leaf.subject.as_str(), read.leaf.issuer.as_str()),
+            ("a.test", "test CA")
+        );
+        assert_eq!(read.leaf.key, "ECDSA P-256");
+        assert_eq!(read.remarks(now, CertName::parse("a.test").as_ref()), []);
+        // Both in one file, with talk between; the key first; line ends of another system.
+        let both = format!("Bag Attributes\n{}subject=x\n{chain}", made.key);
+        for both in [both.clone(), both.replace('\n', "\r\n")] {
+            let again = pair("b.pem", both.as_bytes(), "b.pem", both.as_bytes()).expect("a pair");
+            assert_eq!(again.keys.cert, read.keys.cert);
+        }
+        // As `openssl req -x509` makes them: it may sign, and its key is given.
+        pair(
+            "c.pem",
+            made.self_signed.as_bytes(),
+            "k.pem",
+            made.key.as_bytes(),
+        )
+        .expect("a pair");
+        // SEC1, and several keys of which one belongs.
+        let der = PrivateKeyDer::try_from(made.key_der.as_slice()).expect("PKCS#8");
+        assert!(matches!(der, PrivateKeyDer::Pkcs8(_)));
+        let two = format!("{}{}", made.other_key, made.key);
+        pair("c.pem", chain.as_bytes(), "k.pem", two.as_bytes()).expect("a pair");
+    }
+
+    #[test]
+    fn what_is_no_pair_says_why() {
+        let made = made();
+        let (leaf, key, ca) = (&made.leaf, &made.key, &made.ca);
+        refused("", key, "c.pem is empty", "PEM text");
+        refused(
+            "hello",
+            key,
+            "c.pem holds no certificate",
+            "-----BEGIN CERTIFICATE-----",
+        );
+        refused(
+            &made.leaf_der,
+            key,
+            "c.pem is a certificate in DER, not in PEM",
+            "openssl x509 -inform DER -in c.pem",
+        );
+        refused(
+            [0x30, 0x82, 1],
+            key,
+            "c.pem is binary, not PEM text",
+            "openssl pkcs12 -in c.pem",
+        );
+        refused(
+            &made.request,
+            key,
+            "c.pem holds a request for a certificate, not the certificate",
+            "the authority sent back",
+        );
+        refused(
+            key,
+            leaf,
+            "c.pem holds the key, and the file of the key holds the certificate: the two are swapped",
+            "cert = \"k.pem\"",
+        );
+        refused(
+            key,
+            key,
+            "c.pem holds a private key and no certificate",
+            "intermediates",
+        );
+        refused(
+            leaf.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
+            key,
+            "c.pem holds openssl's own form of a certificate",
+            "openssl x509",
+        );
+        refused(
+            leaf.replace("CERTIFICATE", "PKCS7"),
+            key,
+            "c.pem holds PKCS#7, not plain certificates",
+            "openssl pkcs7",
+        );
+        refused(
+            leaf.replace("MII", "M!I"),
+            key,
+            "the PEM text in c.pem is damaged",
+            "copy",
+        );
+        refused(
+            &leaf[..leaf.len() - 40],
+            key,
+            "the PEM text in c.pem is damaged",
+            "copy",
+        );
+        let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        refused(
+            format!("{leaf}{no_certificate}"),
+            key,
+            "certificate 2 in c.pem is not one that can be read",
+            "openssl x509",
+        );
+        refused(leaf, "", "k.pem is empty", "private key");
+        refused(
+            leaf,
+            "hello",
+            "k.pem holds no key",
+            "-----BEGIN PRIVATE KEY-----",
+        );
+        refused(
+            leaf,
+            &made.key_der,
+            "k.pem is binary, not PEM text",
+            "openssl pkey -inform DER",
+        );
+        refused(
+            leaf,
+            leaf,
+            "k.pem holds a certificate and no key",
+            "private key",
+        );
+        refused(
+            leaf,
+            key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+            "k.pem holds a key with a passphrase, which nobody can type at a start",
+            "openssl pkey -in k.pem",
+        );
+        let old_form = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        refused(
+            leaf,
+            old_form,
+            "k.pem holds a key with a passphrase, which nobody can type at a start",
+            "openssl pkey -in k.pem",
+        );
+        refused(
+            leaf,
+            key.replace("PRIVATE", "OPENSSH PRIVATE"),
+            "k.pem holds a key for SSH, not for TLS",
+            "openssl genpkey",
+        );
+        refused(
+            leaf,
+            key.replace("PRIVATE", "PUBLIC")
+                .replace("PUBLIC KEY", "PUBLIC KEY"),
+            "k.pem holds a public key, and the private one is needed",
+            "",
+        );
+        let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        refused(
+            leaf,
+            no_key,
+            "k.pem holds a key of a kind that TLS has no use for: it takes RSA from 2048 bits on, ECDSA on P-256, P-384 and P-521, and Ed25519",
+            "openssl genpkey",
+        );
+        refused(
+            leaf,
+            &made.other_key,
+            "the key in k.pem does not belong to the certificate in c.pem (a.test)",
+            "openssl x509 -in c.pem -noout -pubkey",
+        );
+        refused(
+            ca,
+            key,
+            "c.pem begins with the certificate of an authority (test CA), not with a site's",
+            "site's own",
+        );
+        refused(
+            format!("{ca}{leaf}"),
+            key,
+            "the chain in c.pem stands in the wrong order: test CA comes first, and the key belongs to a.test",
+            "put the certificate of a.test first",
+        );
+    }
+
+    #[test]
+    fn what_deserves_a_word() {
+        let now = SystemTime::now();
+        let site = CertName::parse("a.test");
+        #[track_caller]
+        fn check(
+            params: &CertificateParams,
+            more: &str,
+            at: SystemTime,
+            site: Option<&CertName>,
+            words: &[&str],
+        ) {
+            let key = KeyPair::generate().expect("a key");
+            let text = params.self_signed(&key).expect("signed").pem() + more;
+            let read = pair(
+                "c.pem",
+                text.as_bytes(),
+                "k.pem",
+                key.serialize_pem().as_bytes(),
+            )
+            .expect("a pair");
+            let remarks = read.remarks(at, site);
+            assert_eq!(remarks.len(), words.len(), "{remarks:?}");
+            for (remark, word) in remarks.iter().zip(words) {
+                assert!(remark.what.contains(word), "{remark} {word}");
+            }
+        }
+        let fine = params(&["a.test"], -1, 90);
+        check(&fine, "", now, site.as_ref(), &[]);
+        check(&fine, "", now + DAY * 74, site.as_ref(), &[]);
+        check(
+            &fine,
+            "",
+            now + DAY * 76,
+            site.as_ref(),
+            &["expires in 12 days"],
+        );
+        check(
+            &fine,
+            "",
+            now + DAY * 92,
+            site.as_ref(),
+            &["expired 3 days ago"],
+        );
+        check(
+            &fine,
+            "",
+            now - DAY * 3,
+            site.as_ref(),
+            &["is valid only in 47 h"],
+        );
+        // A short life is renewed by whoever makes it: that it is short is no news.
+        check(&params(&["a.test"], -1, 7), "", now, site.as_ref(), &[]);
+        check(
+            &fine,
+            "",
+            now,
+            CertName::parse("b.test").as_ref(),
+            &["names a.test, not b.test"],
+        );
+        check(
+            &params(&[], -1, 90),
+            "",
+            now,
+            site.as_ref(),
+            &["names no host, not a.test"],
+        );
+        check(&params(&[], -1, 90), "", now, None, &[]);
+        let mut clients = fine.clone();
+        clients.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        check(&clients, "", now, site.as_ref(), &["not meant for servers"]);
+        check(
+            &fine,
+            &made().ca,
+            now,
+            site.as_ref(),
+            &["is not one: each certificate"],
+        );
+        check(
+            &fine,
+            "",
+            now + DAY * 92,
+            CertName::parse("b.test").as_ref(),
+            &["expired", "not b.test"],
+        );
+    }
+
+    #[test]
+    fn authorities_are_read_or_refused_as_a_whole() {
+        let folder = std::env::temp_dir().join(format!("hotgate-roots-{}", std::process::id()));
+        let made = made();
+        let check = |text: &str| {
+            std::fs::write(&folder, text).expect("ours");
+            load_authorities(&folder)
+        };
+        let two = format!("{}{}", made.ca, made.leaf);
+        assert_eq!(check(&made.ca).expect("one").len(), 1);
+        assert_eq!(check(&two).expect("rustls takes any").len(), 2);
+        for text in [
+            "",
+            "hello",
+            &made.key,
+            &made.request,
+            &made.ca[..made.ca.len() - 40],
+        ] {
+            let fault = check(text).expect_err("none");
+            assert!(fault.what.contains("hotgate-roots-"), "{fault}");
+        }
+        std::fs::remove_file(&folder).expect("ours");
+        let fault = load_authorities(&folder).expect_err("gone");
+        assert!(fault.what.ends_with("is not there") && !fault.mend.is_empty());
+    }
+}
