@@ -62,7 +62,7 @@ pub struct Held {
     /// What it was asked for, or imported, as.
     pub name: CertName,
     /// The key and its chain.
-    pub pair: Pair,
+    pub pair: Arc<Pair>,
     /// Where it is from.
     pub origin: Origin,
 }
@@ -156,7 +156,7 @@ impl Book {
         );
         let held = Held {
             name: name.clone(),
-            pair,
+            pair: Arc::new(pair),
             origin: Origin::Acme,
         };
         let mut pages = self.pages();
@@ -188,7 +188,7 @@ impl Book {
         self.store(&place, chain_pem, key_pem, json!({ "from": from }))?;
         let held = Arc::new(Held {
             name,
-            pair,
+            pair: Arc::new(pair),
             origin: Origin::Imported,
         });
         self.pages().put(held.clone());
@@ -244,6 +244,38 @@ impl Book {
         let attempt = Attempt::of_json(&serde_json::from_slice(&text).ok()?)?;
         self.pages().attempts.insert(name.clone(), attempt.clone());
         Some(attempt)
+    }
+
+    /// Looks at the imported pairs again, which another process puts there. Told to [`Book::changed`] if there are
+    /// others than before; what cannot be read is told here and stays as it was.
+    pub fn look_at_imported(&self) -> Vec<Fault> {
+        let (mut now, mut faults) = (Pages::default(), Vec::new());
+        now.read(
+            self.inner.storage.as_ref(),
+            IMPORTED,
+            Origin::Imported,
+            &mut faults,
+        );
+        let mut pages = self.pages();
+        let imported = |pages: &Pages| {
+            let held = pages
+                .held
+                .iter()
+                .filter(|held| held.origin == Origin::Imported);
+            let mut prints: Vec<u64> = held.map(|held| held.pair.fingerprint).collect();
+            prints.sort_unstable();
+            prints
+        };
+        if faults.is_empty() && imported(&pages) != imported(&now) {
+            let held = std::mem::take(&mut pages.held);
+            pages.by_name.clear();
+            let others = held
+                .into_iter()
+                .filter(|held| held.origin != Origin::Imported);
+            others.chain(now.held).for_each(|held| pages.put(held));
+            self.inner.changed.notify_one();
+        }
+        faults
     }
 
     /// What is served for this name now.
@@ -365,7 +397,11 @@ impl Pages {
                 continue;
             };
             match read_pair(storage, &place) {
-                Ok(pair) => self.put(Arc::new(Held { name, pair, origin })),
+                Ok(pair) => self.put(Arc::new(Held {
+                    name,
+                    pair: Arc::new(pair),
+                    origin,
+                })),
                 Err(fault) => faults.push(fault),
             }
         }
