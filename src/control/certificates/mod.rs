@@ -8,6 +8,8 @@ pub mod local_ca;
 pub mod name;
 pub mod needs;
 pub mod pem;
+pub mod place;
 pub mod publish;
+pub mod report;
 pub mod storage;
 pub mod watch;
