@@ -12,4 +12,5 @@ pub mod place;
 pub mod publish;
 pub mod report;
 pub mod storage;
+pub mod trust_stores;
 pub mod watch;

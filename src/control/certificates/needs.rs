@@ -1,6 +1,6 @@
 //! What certificate each site needs.
 
-use crate::config::{CertificateSource, Config, HostPattern, PemPair, Site};
+use crate::config::{CertificateSource, Config, HostPattern, LOCAL_SUFFIXES, PemPair, Site};
 use crate::http::authority::HostName;
 
 use super::name::CertName;
@@ -70,13 +70,14 @@ pub fn needs_local_ca(config: &Config) -> bool {
     config.sites.iter().any(is_local)
 }
 
-/// The names of one label that sites have: what the local CA's root has to permit one by one.
+/// The names of one label that sites have, and that are no domain of local names: what the local CA's root has to permit one by one.
 pub fn single_labels(config: &Config) -> Vec<HostName> {
     let mut names: Vec<HostName> = Vec::new();
     for site in &config.sites {
         if let (HostPattern::Exact(host), Need::Local(_)) = (&site.host, need_of(config, site))
             && !host.as_str().contains('.')
             && host.ip().is_none()
+            && !LOCAL_SUFFIXES.contains(&host.as_str())
             && !names.contains(host)
         {
             names.push(host.clone());

@@ -18,6 +18,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
+use super::place::MACHINE_STATE;
+use crate::control::inspect::users;
+
+/// Whom the machine's state folder belongs to, where the package made him.
+const SERVICE_USER: &str = "hotgate";
 /// No file of ours comes near; what is larger is not ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// How often a reader looks again when the version it was reading is replaced and gone.
@@ -131,7 +136,10 @@ impl FileStore {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             Err(error) => return Err(error),
         }
-        self.hand_over(folder)?;
+        match folder == self.root {
+            true => hand_to_service(folder)?,
+            false => self.hand_over(folder)?,
+        }
         sync_above(folder)
     }
 
@@ -281,6 +289,15 @@ impl Storage for FileStore {
 
     fn shown(&self, place: &str) -> String {
         self.path(place).display().to_string()
+    }
+}
+
+/// Gives the machine's state folder, made by root before the service has ever run, to the service's user.
+fn hand_to_service(folder: &Path) -> io::Result<()> {
+    let is_machines = folder == Path::new(MACHINE_STATE) && rustix::process::geteuid().is_root();
+    match users::user(SERVICE_USER) {
+        Some(user) if is_machines => chown(folder, Some(user.uid), Some(user.gid)),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::finding::{Finding, Mark};
 use super::users::{User, current, group_name};
-use crate::config::{Action, Config, EndpointAddress, LogTarget};
+use crate::config::{Action, CertificateSource, ClientAuth, Config, EndpointAddress, LogTarget};
 use crate::control::last_good::state_folder;
 
 /// The bit by which a file is readable for everybody.
@@ -129,8 +129,31 @@ fn named(config: &Config, files: &[PathBuf]) -> Vec<Named> {
     for file in &config.secret_files {
         add(file, Use::Read);
     }
+    for site in config.sites.iter().filter(|site| site.is_https()) {
+        if let CertificateSource::Files(pairs) = &site.tls.source {
+            for pair in pairs {
+                add(&pair.cert, Use::Read);
+                add(&pair.key, Use::Read);
+            }
+        }
+        match &site.tls.client_auth {
+            ClientAuth::Request(path) | ClientAuth::Require(path) => add(path, Use::Read),
+            ClientAuth::Off => {}
+        }
+    }
+    if let Some(path) = &config.acme.ca_root {
+        add(path, Use::Read);
+    }
     let routes = config.sites.iter().flat_map(|site| &site.routes);
     for route in routes {
+        let upstream_tls = &route.settings.upstream_tls;
+        if let Some(path) = &upstream_tls.ca {
+            add(path, Use::Read);
+        }
+        if let Some(pair) = &upstream_tls.cert {
+            add(&pair.cert, Use::Read);
+            add(&pair.key, Use::Read);
+        }
         let Action::Proxy(to) = &route.action else {
             continue;
         };
