@@ -8,7 +8,10 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -24,6 +27,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use socket2::SockRef;
+
+use super::let_pass;
 
 /// An authority that signs for the length of a test.
 pub struct Authority {
@@ -133,6 +138,7 @@ pub struct Asker {
     versions: Vec<&'static SupportedProtocolVersion>,
     protocols: Vec<Vec<u8>>,
     has_sni: bool,
+    provider: Arc<CryptoProvider>,
 }
 
 impl Asker {
@@ -144,6 +150,7 @@ impl Asker {
             versions: vec![&TLS13, &TLS12],
             protocols: vec![b"http/1.1".to_vec()],
             has_sni: true,
+            provider: Arc::new(aws_lc_rs::default_provider()),
         }
     }
 
@@ -168,6 +175,12 @@ impl Asker {
         self
     }
 
+    /// With these algorithms.
+    pub fn provider(mut self, provider: &Arc<CryptoProvider>) -> Asker {
+        self.provider = provider.clone();
+        self
+    }
+
     /// Asks for nobody.
     pub fn nameless(mut self) -> Asker {
         self.has_sni = false;
@@ -176,8 +189,7 @@ impl Asker {
 
     /// The configuration; sessions are remembered by it.
     pub fn config(self) -> Arc<ClientConfig> {
-        let provider: CryptoProvider = aws_lc_rs::default_provider();
-        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        let config = ClientConfig::builder_with_provider(self.provider)
             .with_protocol_versions(&self.versions)
             .expect("versions")
             .with_root_certificates(self.roots);
@@ -238,6 +250,7 @@ fn carry(plain: TcpStream, socket: TcpStream, tls: ClientConnection) {
         socket,
         tls: Mutex::new(tls),
         sending: Mutex::new(()),
+        has_ended: AtomicBool::new(false),
     });
     shared.send(|_| {});
     let (up, mut from) = (shared.clone(), plain.try_clone().expect("a descriptor"));
@@ -254,6 +267,10 @@ fn carry(plain: TcpStream, socket: TcpStream, tls: ClientConnection) {
                     }
                 }
                 Ok(_) => {
+                    // In the middle of a handshake it would be the end of it.
+                    while up.is_handshaking() {
+                        let_pass(Duration::from_millis(1));
+                    }
                     up.send(|tls| tls.send_close_notify());
                     return;
                 }
@@ -283,6 +300,7 @@ fn carry(plain: TcpStream, socket: TcpStream, tls: ClientConnection) {
         }
         shared.send(|_| {});
     }
+    shared.has_ended.store(true, Ordering::Relaxed);
     // It ended without a word: so does this.
     let _ = SockRef::from(&plain).set_linger(Some(Duration::ZERO));
     let _ = plain.shutdown(Shutdown::Both);
@@ -293,9 +311,16 @@ struct Carried {
     tls: Mutex<ClientConnection>,
     /// Held while octets are sent, so that they leave in order.
     sending: Mutex<()>,
+    /// Nothing more is read.
+    has_ended: AtomicBool,
 }
 
 impl Carried {
+    fn is_handshaking(&self) -> bool {
+        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        tls.is_handshaking() && !self.has_ended.load(Ordering::Relaxed)
+    }
+
     fn send(&self, act: impl FnOnce(&mut ClientConnection)) -> bool {
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut octets = Vec::new();

@@ -1,6 +1,11 @@
 //! Workers of this process that serve what a test gives them: certificates and all.
 //!
 //! The snapshot is the test's own, so that it can be changed under way, and the counters are at hand.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part of it"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
