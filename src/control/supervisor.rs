@@ -22,7 +22,7 @@ use super::ports::{BindError, Bound, bind_for};
 use super::resolve::{self, Resolved, START_WAIT};
 use super::whoami;
 use crate::config::{
-    AccessLog, Config, EndpointAddress, Listener, ListenerKind, LogFormat, LogTarget, Pin, Redact,
+    AccessLog, Config, EndpointAddress, Listener, LogFormat, LogTarget, Pin, Redact,
 };
 use crate::net::buffer;
 use crate::net::clock::seed;
@@ -139,9 +139,7 @@ impl Supervisor {
             "memory budget {} MiB, a quarter of it for large buffers",
             budget >> 20
         );
-        // They stand first, so that a position is a position among all.
-        let is_plain = |listener: &Listener| listener.kind == ListenerKind::Plain;
-        let listeners: Vec<Listener> = config.listeners().into_iter().filter(is_plain).collect();
+        let listeners = config.listeners();
         let bind = |listener: &Listener| bind_for(listener.address, workers);
         let bound: Vec<Bound> = listeners
             .iter()

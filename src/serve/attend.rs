@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use super::connection::serve;
 use super::core::{OpenConnection, Worker};
-use super::parked::Parked;
+use super::parked::{Parked, ParkedClient};
 use super::tunnel::wake_tunnel;
-use crate::net::parking::{Leaver, Left};
+use crate::net::parking::{Leaver, Left, Resting};
 use crate::net::spawn;
 use crate::telemetry::counters::Counter;
+use crate::tls::Stream;
 
 /// Sees to whoever leaves the lot, for as long as the worker lives.
 ///
@@ -25,8 +26,11 @@ pub async fn attend(worker: &Rc<Worker>) -> io::Result<()> {
 pub fn close_clients(worker: &Rc<Worker>) {
     let is_client = |kept: &Parked| matches!(kept, Parked::Client(_));
     worker.lot().take_all(is_client, |leaver| {
-        drop(leaver);
-        drop(OpenConnection::resumed(worker));
+        let open = OpenConnection::resumed(worker);
+        if let Parked::Client(client) = leaver.kept {
+            say_goodbye(&leaver.resting, client);
+        }
+        drop(open);
     });
 }
 
@@ -39,6 +43,7 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
         Parked::Client(client) => {
             let open = OpenConnection::resumed(worker);
             if is_over {
+                say_goodbye(&resting, client);
                 return; // closed as it falls out of scope
             }
             let Ok(stream) = resting.into_stream() else {
@@ -46,6 +51,7 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
             };
             let panicked = worker.clone();
             let (peer, standing) = (client.peer(), client.standing(due));
+            let stream = Stream::resumed(stream, client.into_encrypted());
             let served = serve(worker.clone(), stream, peer, standing, open);
             spawn(served, move || panicked.counters().add(Counter::Panics, 1));
         }
@@ -61,5 +67,15 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
             };
             wake_tunnel(worker, silent, client.resting, resting, is_over);
         }
+    }
+}
+
+/// Says on an encrypted connection that it ends here, so that nobody takes it for cut off.
+fn say_goodbye(resting: &Resting, client: ParkedClient) {
+    let words = client
+        .into_encrypted()
+        .and_then(|encrypted| encrypted.last_words());
+    if let Some(words) = words {
+        resting.send_now(words.window());
     }
 }

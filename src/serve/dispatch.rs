@@ -20,6 +20,7 @@ use crate::http::method::Method;
 use crate::http::target::{PathForm, Target, TargetForm, normalize_path, parse_target};
 use crate::policy::middleware::redirect::{self, CHALLENGE_PREFIX, Verdict};
 use crate::policy::reason::Reason;
+use crate::tls::Secured;
 
 /// What a request head says, checked.
 pub struct Facts<'a> {
@@ -190,6 +191,8 @@ pub struct Request<'r, 'a> {
     pub client: Client,
     /// Where it came in.
     pub peer: Peer,
+    /// How its connection is secured; `None` where it is plain.
+    pub secured: Option<&'r Secured>,
 }
 
 /// Finds the route. `scratch` is for a path that is not in its one form; `found` tells how far it came, also when
@@ -212,6 +215,7 @@ pub fn route<'a>(
         octets,
         client,
         peer,
+        ..
     } = request;
     let raw = match facts.target.path.of(octets) {
         [] => b"/", // asterisk-form, or absolute-form without a path

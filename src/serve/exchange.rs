@@ -17,12 +17,13 @@ use super::tunnel::Side;
 use crate::h1::framing::Framing;
 use crate::http::authority::HostName;
 use crate::http::fields::FieldName;
+use crate::net::Buffer;
 use crate::net::clock::{precise_nanos, unix_nanos};
-use crate::net::{Buffer, Receiver, Sender};
 use crate::policy::exchange::{Progress, may_answer, may_reuse_downstream};
 use crate::policy::reason::Reason;
 use crate::telemetry::AccessRecord;
 use crate::telemetry::counters::Counter;
+use crate::tls::{Receiver, Secured, Sender};
 use crate::upstream::Slot;
 
 /// What becomes of the connection.
@@ -61,6 +62,8 @@ pub struct Link<'a> {
     pub worker: &'a Rc<Worker>,
     /// The other end.
     pub peer: Peer,
+    /// How the connection is secured; `None` where it is plain.
+    pub secured: Option<&'a Secured>,
     /// Requests come in here.
     pub receiver: &'a mut Receiver,
     /// Responses go out here.
@@ -116,6 +119,7 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
         head,
         octets,
         peer,
+        secured: link.secured,
         id: worker.next_id(),
         body: BodySource::Http1(body),
         reply: ReplySink::Http1(reply),
@@ -208,9 +212,10 @@ fn hand_over(
         upstream_began_nanos: ended.trace.began_nanos,
         octets_up: 0,
         octets_down: 0,
+        encrypted: None,
         record,
     });
-    let upstream = Side::new(switched.stream, Some(switched.first));
+    let upstream = Side::new(switched.stream.into(), Some(switched.first));
     Handover { upstream, silent }
 }
 
@@ -249,6 +254,7 @@ fn find_route<'a>(
         octets,
         client,
         peer: incoming.peer,
+        secured: incoming.secured,
     };
     let routed = dispatch::route(&request, &current.snapshot, path, &mut ended.found)?;
     Ok((routed, client))
@@ -445,6 +451,7 @@ pub async fn refuse(link: &mut Link<'_>, reason: Reason) -> After {
         head: &parser.head,
         octets: b"",
         peer,
+        secured: link.secured,
         id: worker.next_id(),
         body: BodySource::Http1(body),
         reply: ReplySink::Http1(Reply::new(link.sender, reply_deadline, counters, idle)),

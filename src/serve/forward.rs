@@ -338,6 +338,10 @@ impl Forward<'_> {
             client: self.client,
             peer_text: &incoming.peer.text,
             port: incoming.peer.port,
+            is_tls: incoming.peer.is_tls,
+            client_subject: incoming
+                .secured
+                .and_then(|secured| secured.client.as_deref()),
             endpoint: &self.current.snapshot.endpoints.of(endpoint).authority,
         };
         let content = held
@@ -357,7 +361,8 @@ impl Forward<'_> {
             }
         };
         // Head and small body leave in one send.
-        let head_room = compose::room_for(incoming.head.length, &incoming.head.fields);
+        let head_room = compose::room_for(incoming.head.length, &incoming.head.fields)
+            + compose::room_for_subject(parts.client_subject);
         let body_room = before.len() + content.len() + behind.len();
         let together = Class::holding(head_room + body_room).or(Class::holding(head_room));
         let mut out = Buffer::rent(together.unwrap_or(Class::Giant));

@@ -8,6 +8,7 @@ use super::reply::Reply;
 use crate::http::message::RequestHead;
 use crate::policy::route::ListenerIndex;
 use crate::telemetry::RequestId;
+use crate::tls::Secured;
 
 /// The other end of a downstream connection, and where it came in.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Peer {
     pub listener: ListenerIndex,
     /// The listener's port.
     pub port: u16,
+    /// It is spoken to over TLS.
+    pub is_tls: bool,
 }
 
 /// One request, from whatever protocol it came.
@@ -30,6 +33,8 @@ pub struct Incoming<'a> {
     pub octets: &'a [u8],
     /// Who sent it.
     pub peer: Peer,
+    /// How its connection is secured; `None` where it is plain.
+    pub secured: Option<&'a Secured>,
     /// The exchange's name.
     pub id: RequestId,
     /// Where its body comes from.

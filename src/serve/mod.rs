@@ -26,6 +26,7 @@ pub mod dispatch;
 pub mod exchange;
 pub mod explain;
 pub mod forward;
+pub mod handshake;
 pub mod head;
 pub mod incoming;
 pub mod parked;

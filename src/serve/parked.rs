@@ -1,9 +1,10 @@
 //! What a worker keeps of a connection that is parked.
 //!
-//! A client's connection between two requests is its peer and two times. A silent tunnel is two descriptors and what
-//! its access record will need. Everything else is made anew when octets come.
+//! A client's connection between two requests is its peer and two times, and where it is encrypted its session. A silent
+//! tunnel is two descriptors and what its access record will need. Everything else is made anew when octets come.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::incoming::{IpText, Peer};
@@ -11,6 +12,7 @@ use crate::http::forwarding::plain;
 use crate::net::clock::Tick;
 use crate::net::parking::{Ticket, entry_bytes};
 use crate::policy::route::ListenerIndex;
+use crate::tls::stream::Encrypted;
 use crate::upstream::EndpointNumber;
 
 /// Octets of user memory that an idle client connection costs.
@@ -56,11 +58,13 @@ pub struct ParkedClient {
     /// No request has come yet: the lot's limit is the first head's.
     is_new: bool,
     keepalive_ms: u32,
+    /// Of an encrypted connection.
+    encrypted: Option<Rc<Encrypted>>,
 }
 
 impl ParkedClient {
     /// What is kept of a connection.
-    pub fn new(peer: &Peer, standing: &Standing) -> ParkedClient {
+    pub fn new(peer: &Peer, standing: &Standing, encrypted: Option<Rc<Encrypted>>) -> ParkedClient {
         let ip = match peer.address.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
@@ -72,6 +76,7 @@ impl ParkedClient {
             listener_port: peer.port,
             is_new: standing.due.is_some(),
             keepalive_ms: millis(standing.keepalive),
+            encrypted,
         }
     }
 
@@ -83,7 +88,13 @@ impl ParkedClient {
             address: SocketAddr::new(ip, self.port),
             listener: self.listener,
             port: self.listener_port,
+            is_tls: self.encrypted.is_some(),
         }
+    }
+
+    /// What is kept of its encryption.
+    pub fn into_encrypted(self) -> Option<Rc<Encrypted>> {
+        self.encrypted
     }
 
     /// How the connection stands; `due` is what the lot was given.
@@ -109,6 +120,8 @@ pub struct Silent {
     pub octets_up: u64,
     /// See `octets_up`.
     pub octets_down: u64,
+    /// Of a tunnel whose client's connection is encrypted, while it is parked.
+    pub encrypted: Option<Rc<Encrypted>>,
     /// The exchange's access record, packed, to be completed; `None` where none is kept.
     pub record: Option<Box<[u8]>>,
 }

@@ -16,9 +16,17 @@
 //! - A session is resumed only under the client-authentication policy that it was begun under.
 //! - Everything that a peer can make us hold or do has a bound: octets of a handshake, its time, records without content.
 
+pub mod accept;
 pub mod certs;
 pub mod challenges;
 pub mod hello;
 pub mod policy;
 pub mod provider;
+pub mod session;
+pub mod stream;
+pub mod subject;
+#[cfg(test)]
+mod tests;
 pub mod tickets;
+
+pub use stream::{Receiver, Secured, Sender, Stream};

@@ -68,6 +68,8 @@ impl Sending<'_> {
                 client: self.client,
                 peer_text: &self.peer.text,
                 port: self.peer.port,
+                is_tls: self.peer.is_tls,
+                client_subject: None,
                 endpoint: &authority,
             },
         );

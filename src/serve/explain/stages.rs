@@ -87,6 +87,7 @@ pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError
                 0 => url.port,
                 port => port,
             },
+            is_tls: listener.kind == ListenerKind::Tls,
         },
         // What only a running hotgate knows is taken for good: certificates are held, nobody is asked for a challenge.
         snapshot: Snapshot {
@@ -210,6 +211,7 @@ impl Asked<'_> {
             octets,
             client,
             peer: self.peer,
+            secured: None,
         };
         let mut scratch = Vec::new();
         let routed = dispatch::route(&request, &self.snapshot, &mut scratch, found);
