@@ -72,7 +72,7 @@ pub use dump::quoted;
 pub use edit::nearest;
 pub use expand::{Reference, Surroundings};
 pub use listen::{Listener, ListenerKind};
-pub use local_name::is_local_name;
+pub use local_name::{LOCAL_SUFFIXES, is_local_name};
 pub use model::{
     AccessLog, Acme, Action, Backend, CertificateSource, ChallengeChoice, ClientAuth, Config,
     Destination, DnsProvider, Eab, EndpointAddress, HostHeader, HostPattern, Hsts, LETSENCRYPT,
