@@ -116,6 +116,12 @@ impl Socket {
         stream.readable(false).await
     }
 
+    /// Are there octets that nobody has received?
+    pub(super) fn has_unread(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(self, &mut [0u8; 1], flags), Ok((1.., _)))
+    }
+
     /// Nothing more will be sent (FIN).
     pub(super) fn finish(&self) {
         // It fails only when the connection is gone already.

@@ -31,6 +31,8 @@ const LINGER_WAIT: Duration = Duration::from_secs(1);
 enum Cooled {
     /// The connection is to be closed.
     Closed,
+    /// The same; nothing is in flight and nothing was left unread.
+    Finished,
     /// Nothing is under way, and nothing was received that was not served.
     Idle,
     /// It is the client's end of a tunnel now.
@@ -57,6 +59,7 @@ pub async fn serve(
 ) {
     match hot(&worker, &stream, peer, &mut standing).await {
         Cooled::Closed => {}
+        Cooled::Finished => stream.close(),
         Cooled::Idle if worker.is_draining() => {}
         Cooled::Idle => park(&worker, stream, &peer, &standing, open),
         Cooled::Tunnel(client, Handover { upstream, silent }) => {
@@ -117,12 +120,14 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 run(&mut link, buffer).await
             }
             Err(NoHead::Idle) => return Cooled::Idle,
-            Err(NoHead::Closed) => return Cooled::Closed,
+            Err(NoHead::Closed) if link.receiver.is_armed() => return Cooled::Closed,
+            Err(NoHead::Closed) => return Cooled::Finished,
             Err(NoHead::Refused(reason)) => refuse(&mut link, reason).await,
         };
         match after {
             After::Again(leftover) => pending = leftover,
-            After::Close => return Cooled::Closed,
+            After::Close if receiver.is_armed() => return Cooled::Closed,
+            After::Close if !stream.has_unread() => return Cooled::Finished,
             After::Tunnel(client, handover) => {
                 let side = Side::with_receiver(
                     stream.clone(),
@@ -132,7 +137,7 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 );
                 return Cooled::Tunnel(side, handover);
             }
-            After::Linger => {
+            After::Close | After::Linger => {
                 sender.finish();
                 linger(&mut receiver).await;
                 return Cooled::Closed;

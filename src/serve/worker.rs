@@ -207,7 +207,9 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
     let on_panic = move || panicked.counters().add(Counter::Panics, 1);
     if open.is_within_limit {
         let standing = accepted(&worker);
-        spawn(serve(worker, stream, peer, standing, open), on_panic);
+        // In a box of its own: on its way into a task such a large future is copied three times.
+        let serving = Box::pin(serve(worker, stream, peer, standing, open));
+        spawn(serving, on_panic);
     } else {
         worker.counters().add(Counter::ConnectionsRefused, 1);
         let turned_away = async move {

@@ -168,6 +168,10 @@ impl Socket {
         Some(Resting { held })
     }
 
+    pub(in crate::net) fn has_unread(&self) -> bool {
+        with(|world| !world.end(self.end()).inbox.is_empty())
+    }
+
     pub(in crate::net) fn finish(&self) {
         with(|world| world.finish(self.end()));
     }
