@@ -162,6 +162,17 @@ impl Resting {
         Socket::from_fd(self.fd)
     }
 
+    /// The other end's address.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        Ok(rustix::net::getpeername(&self.fd)?
+            .ok_or(io::ErrorKind::NotConnected)?
+            .try_into()?)
+    }
+
     /// Is there nothing to read, nor an end or error to be seen?
     pub fn is_silent(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;

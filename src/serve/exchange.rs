@@ -210,6 +210,7 @@ fn hand_over(
         upstream_began_nanos: ended.trace.began_nanos,
         octets_up: 0,
         octets_down: 0,
+        other: None,
         record,
     });
     let upstream = Side::new(switched.stream, Some(switched.first));

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::body::RequestBody;
 use super::reply::Reply;
+use crate::http::forwarding::plain;
 use crate::http::message::RequestHead;
 use crate::policy::route::ListenerIndex;
 use crate::telemetry::RequestId;
@@ -20,6 +21,19 @@ pub struct Peer {
     pub listener: ListenerIndex,
     /// The listener's port.
     pub port: u16,
+}
+
+impl Peer {
+    /// A peer of this address, as the kernel tells it, on a listener and its port.
+    pub fn new(address: SocketAddr, listener: ListenerIndex, port: u16) -> Peer {
+        let address = SocketAddr::new(plain(address.ip()), address.port());
+        Peer {
+            text: IpText::new(address.ip()),
+            address,
+            listener,
+            port,
+        }
+    }
 }
 
 /// One request, from whatever protocol it came.

@@ -1,18 +1,17 @@
 //! One core: its ring, its listeners, its connections, until it has drained.
 
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::attend::{attend, close_clients};
 use super::connection::{accepted, serve};
 use super::core::{OpenConnection, Parts, Worker};
-use super::incoming::{IpText, Peer};
+use super::incoming::Peer;
 use super::respond::{Answer, PageFormat, page};
 use super::snapshot::Snapshot;
 use crate::config::Backend;
-use crate::http::forwarding::plain;
 use crate::http::method::Method;
 use crate::net::ladder::{Granted, block_on};
 use crate::net::listener::{Accepted, accept_until};
@@ -68,7 +67,13 @@ pub fn run(setup: Setup, started: impl FnOnce(&Granted)) -> std::io::Result<()> 
 
 async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     let inbox = setup.slit.open()?;
-    let worker = Worker::new(setup.parts)?;
+    let mut ports = Vec::new();
+    for (listener, index) in &setup.listeners {
+        let place = usize::from(index.0);
+        ports.resize(ports.len().max(place + 1), 0);
+        ports[place] = listener.local_addr()?.port();
+    }
+    let worker = Worker::new(setup.parts, ports)?;
     // A worker whose wheel or trimming died would be a worker without deadlines: both end the process.
     spawn(
         async { deadline::run_wheel().await.expect("the wheel's timer") },
@@ -150,23 +155,11 @@ impl Accepting {
         let start = |(listener, index): (TcpListener, ListenerIndex)| {
             let task = Rc::new(AcceptTask::default());
             let (ours, worker) = (task.clone(), worker.clone());
-            let port = listener.local_addr().map_or(0, |address| address.port());
+            let port = worker.listener_port(index);
             let accept = async move {
                 let hand_over = |accepted| match accepted {
                     Accepted::Connection(stream, address) => {
-                        let address = SocketAddr::new(plain(address.ip()), address.port());
-                        let text = IpText::new(address.ip());
-                        let listener = index;
-                        welcome(
-                            &worker,
-                            stream,
-                            Peer {
-                                text,
-                                address,
-                                listener,
-                                port,
-                            },
-                        );
+                        welcome(&worker, stream, Peer::new(address, index, port));
                     }
                     Accepted::Failed(error) => {
                         worker.counters().add(Counter::AcceptErrors, 1);
@@ -207,9 +200,7 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
     let on_panic = move || panicked.counters().add(Counter::Panics, 1);
     if open.is_within_limit {
         let standing = accepted(&worker);
-        // In a box of its own: on its way into a task such a large future is copied three times.
-        let serving = Box::pin(serve(worker, stream, peer, standing, open));
-        spawn(serving, on_panic);
+        spawn(serve(worker, stream, peer, standing, open), on_panic);
     } else {
         worker.counters().add(Counter::ConnectionsRefused, 1);
         let turned_away = async move {

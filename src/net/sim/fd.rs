@@ -195,6 +195,11 @@ impl Resting {
         })
     }
 
+    /// The other end's address.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        Ok(with(|world| world.end(self.held.0).address))
+    }
+
     /// Is there nothing to read, nor an end or error to be seen?
     pub fn is_silent(&self) -> bool {
         with(|world| {
