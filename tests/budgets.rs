@@ -14,8 +14,10 @@ use std::{
 };
 
 use support::{
-    Client, Config, Connection, Hotgate, Origin, app, hotgate::Folder, let_pass, poll_until, proc,
-    site,
+    Client, Config, Connection, Hotgate, Origin, app,
+    hotgate::Folder,
+    let_pass, poll_until, proc, site,
+    tls::{Over, Way},
 };
 
 const REQUESTS: u32 = 10_000;
@@ -80,6 +82,29 @@ fn a_small_request_takes_four_ring_operations() {
     ask_many(&mut client, REQUESTS);
     let each = (completions() - before) as f64 / f64::from(REQUESTS);
     println!("ring operations a request: {each:.3}");
+    assert!(
+        each <= RING_OPERATIONS_MAX + SLACK,
+        "{each} ring operations a request"
+    );
+}
+
+#[test]
+fn a_small_request_over_tls_takes_four_ring_operations_too() {
+    let origin = small();
+    let way = Way::open(Over::Tls, |key, tls| {
+        format!("[sites.{key:?}]\nto = {}\n{tls}", origin.port())
+    });
+    let pid = way.hotgate().pid();
+    if proc::ring_completions(pid).is_none() {
+        skip!("the backend has no ring ({})", support::hotgate::backend());
+    }
+    let mut client = Client::connect(way.address());
+    ask_many(&mut client, 100);
+    let completions = || proc::ring_completions(pid).expect("the ring is still there");
+    let before = completions();
+    ask_many(&mut client, REQUESTS);
+    let each = (completions() - before) as f64 / f64::from(REQUESTS);
+    println!("ring operations a request over TLS: {each:.3}");
     assert!(
         each <= RING_OPERATIONS_MAX + SLACK,
         "{each} ring operations a request"

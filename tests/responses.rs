@@ -18,21 +18,28 @@ use std::{
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::{
-    Client, Connection, Event, Hotgate, Origin, Response,
+    Client, Connection, Event, Origin, Response,
     corpus::{self, Cut},
     message::{self, Parsed},
-    show, site,
+    show,
+    tls::{Over, Way},
 };
 
 fn main() -> ExitCode {
     let mut trials = Vec::new();
     for line in corpus::load("responses.txt") {
         let case = Arc::new(Case::of(&line));
-        for form in [Form::Whole, Form::Octets, Form::LineEnds, Form::After] {
+        for (form, over) in [
+            (Form::Whole, Over::Plain),
+            (Form::Octets, Over::Plain),
+            (Form::LineEnds, Over::Plain),
+            (Form::After, Over::Plain),
+            (Form::Whole, Over::Tls),
+        ] {
             let case = Arc::clone(&case);
-            let name = format!("{}::{}", case.id, form.name());
+            let name = format!("{}::{}{}", case.id, over.prefix(), form.name());
             trials.push(Trial::test(name, move || {
-                let outcome = Case::run(&case, form);
+                let outcome = Case::run(&case, form, over);
                 outcome.map_err(|why| {
                     Failed::from(format!("{}: {why}\n  note: {}", case.expect, case.note))
                 })
@@ -111,7 +118,7 @@ impl Case {
         }
     }
 
-    fn run(case: &Arc<Case>, form: Form) -> Result<(), String> {
+    fn run(case: &Arc<Case>, form: Form, over: Over) -> Result<(), String> {
         let (a_is_done, all_is_sent) = (Event::new(), Event::new());
         let origin = Origin::start({
             let (case, a_is_done, all_is_sent) =
@@ -119,7 +126,10 @@ impl Case {
             let poisoned = AtomicUsize::new(0);
             move |connection| case.serve(connection, form, &poisoned, &a_is_done, &all_is_sent)
         });
-        let hotgate = Hotgate::start(site(origin.port()));
+        let port = origin.port();
+        let hotgate = Way::open(over, |key, tls| {
+            format!("[sites.{key:?}]\nto = {port}\n{tls}")
+        });
         let mut a = Client::connect(hotgate.address());
         if form == Form::After {
             let good = a.get("/good");

@@ -2,9 +2,10 @@
 //!
 //! Each line is tried in five forms (a test each, `ID::form`): `whole` in one write, one octet a write (`octets`), cut
 //! between every CR and LF (`line_ends`), `after` a good request's answer on the same connection, and `behind` a
-//! good request in the same write. A fresh hotgate and a fresh origin serve each test. At its end a sentinel request
-//! proves that hotgate still serves, hotgate is killed, and the origin's connections are read to their ends: what is
-//! in the records then is all that ever reached it.
+//! good request in the same write. Three of these come over TLS too (`ID::tls_FORM`); one octet a write is then one a
+//! record. A fresh hotgate and a fresh origin serve each test. At its end a sentinel request proves that hotgate still
+//! serves, hotgate is killed, and the origin's connections are read to their ends: what is in the records then is all
+//! that ever reached it.
 
 mod support;
 
@@ -13,27 +14,31 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::{
-    Client, Hotgate, Origin, Request, Response,
+    Client, Origin, Request, Response,
     corpus::{self, Cut},
     message::{self, Parsed},
     show,
+    tls::{Over, Way},
 };
 
 fn main() -> ExitCode {
     let mut trials = Vec::new();
     for line in corpus::load("requests.txt") {
         let case = Case::of(&line);
-        for form in [
-            Form::Whole,
-            Form::Octets,
-            Form::LineEnds,
-            Form::After,
-            Form::Behind,
+        for (form, over) in [
+            (Form::Whole, Over::Plain),
+            (Form::Octets, Over::Plain),
+            (Form::LineEnds, Over::Plain),
+            (Form::After, Over::Plain),
+            (Form::Behind, Over::Plain),
+            (Form::Whole, Over::Tls),
+            (Form::Octets, Over::Tls),
+            (Form::Behind, Over::Tls),
         ] {
             let case = case.clone();
-            let name = format!("{}::{}", case.id, form.name());
+            let name = format!("{}::{}{}", case.id, over.prefix(), form.name());
             trials.push(Trial::test(name, move || {
-                case.run(form).map_err(|why| {
+                case.run(form, over).map_err(|why| {
                     Failed::from(format!("{}: {why}\n  note: {}", case.expect, case.note))
                 })
             }));
@@ -168,13 +173,15 @@ impl Case {
         }
     }
 
-    fn run(&self, form: Form) -> Result<(), String> {
+    fn run(&self, form: Form, over: Over) -> Result<(), String> {
         let origin =
             Origin::start(|connection| connection.serve(|request| format!("U:{}", request.target)));
         let port = origin.port();
-        let hotgate = Hotgate::start(format!(
-            "[sites.\"http://a.test\"]\nto = {port}\n[sites.\"http://a.test\".paths]\n\"/admin\" = {{ to = {port}, allow = [\"10.9.9.9/32\"] }}\n"
-        ));
+        let hotgate = Way::open(over, |key, tls| {
+            format!(
+                "[sites.{key:?}]\nto = {port}\n{tls}[sites.{key:?}.paths]\n\"/admin\" = {{ to = {port}, allow = [\"10.9.9.9/32\"] }}\n"
+            )
+        });
 
         let mut client = Client::connect(hotgate.address());
         let (finals, rest) = self.converse(&mut client, form)?;

@@ -28,7 +28,10 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use socket2::SockRef;
 
-use super::let_pass;
+use super::{
+    hotgate::{Folder, Hotgate},
+    let_pass,
+};
 
 /// An authority that signs for the length of a test.
 pub struct Authority {
@@ -352,5 +355,70 @@ impl Carried {
             }
         }
         Some((content, has_ended))
+    }
+}
+
+/// How the rows of a corpus come to hotgate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Over {
+    /// In the clear.
+    Plain,
+    /// Encrypted: the same octets inside.
+    Tls,
+}
+
+impl Over {
+    /// What the name of a test begins with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Over::Plain => "",
+            Over::Tls => "tls_",
+        }
+    }
+}
+
+/// A running hotgate with the site `a.test`, and the way to it.
+pub struct Way {
+    hotgate: Hotgate,
+    front: Option<Front>,
+}
+
+impl Way {
+    /// `text` makes the configuration of the site's key and of its line about TLS, which may be empty.
+    #[track_caller]
+    pub fn open(over: Over, text: impl Fn(&str, &str) -> String) -> Way {
+        if over == Over::Plain {
+            let hotgate = Hotgate::start(text("http://a.test", ""));
+            return Way {
+                hotgate,
+                front: None,
+            };
+        }
+        let (folder, authority) = (Folder::new(), Authority::new("test root"));
+        let (cert, key) = authority.server(&["a.test"]).write(folder.path(), "a");
+        let line = format!("tls = {{ cert = {cert:?}, key = {key:?} }}\n");
+        let hotgate = Hotgate::start(text("a.test", &line));
+        let address = *hotgate.listeners().last().expect("a listener of TLS");
+        let front = Front::new(address, Asker::of(&authority).config(), "a.test");
+        Way {
+            hotgate,
+            front: Some(front),
+        }
+    }
+
+    /// Where a client connects, in the clear.
+    pub fn address(&self) -> SocketAddr {
+        let front = self.front.as_ref().map(Front::address);
+        front.unwrap_or(self.hotgate.address())
+    }
+
+    /// The process.
+    pub fn hotgate(&self) -> &Hotgate {
+        &self.hotgate
+    }
+
+    /// Ends hotgate at once.
+    pub fn stop(self) {
+        self.hotgate.stop();
     }
 }
