@@ -29,6 +29,10 @@ const LINGER_BYTES_MAX: usize = 64 << 10;
 const LINGER_WAIT: Duration = Duration::from_secs(1);
 
 /// How the hot part of a connection ended.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, for a moment, and a box would be an allocation"
+)]
 enum Cooled {
     /// The connection is to be closed.
     Closed,
