@@ -65,7 +65,9 @@ pub async fn serve(
     match hot(&worker, &stream, peer, &mut standing).await {
         Cooled::Closed => {}
         Cooled::Finished => stream.close(),
-        Cooled::Idle if worker.is_draining() => say_goodbye(&stream, &stream.sender()).await,
+        Cooled::Idle if worker.is_draining() => {
+            say_goodbye(&stream, &stream.sender()).await;
+        }
         Cooled::Idle => park(&worker, stream, &peer, &standing, open),
         Cooled::Tunnel(client, Handover { upstream, silent }) => {
             tunnel::begin(&worker, client, upstream, silent, open);
@@ -128,10 +130,10 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
             }
             Err(NoHead::Idle) => return Cooled::Idle,
             Err(NoHead::Closed) => {
-                say_goodbye(stream, &sender).await;
-                return match link.receiver.is_armed() {
-                    true => Cooled::Closed,
-                    false => Cooled::Finished,
+                let is_said = say_goodbye(stream, &sender).await;
+                return match is_said && !link.receiver.is_armed() {
+                    true => Cooled::Finished,
+                    false => Cooled::Closed,
                 };
             }
             Err(NoHead::Refused(reason)) => refuse(&mut link, reason).await,
@@ -143,8 +145,10 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 return Cooled::Closed;
             }
             After::Close if !stream.has_unread() => {
-                say_goodbye(stream, &sender).await;
-                return Cooled::Finished;
+                return match say_goodbye(stream, &sender).await {
+                    true => Cooled::Finished,
+                    false => Cooled::Closed,
+                };
             }
             After::Tunnel(client, handover) => {
                 let side = Side::with_receiver(
@@ -177,12 +181,14 @@ async fn finish(sender: &Sender) {
 }
 
 /// Says on an encrypted connection that it ends here: without it the client would take its last answer for cut off.
-async fn say_goodbye(stream: &Stream, sender: &Sender) {
-    if stream.secured().is_some() {
-        let deadline = Deadline::new();
-        deadline.set(LINGER_WAIT);
-        let _ = deadline.limit(sender.say_goodbye()).await;
+/// False: the client takes nothing, and the words are still under way.
+async fn say_goodbye(stream: &Stream, sender: &Sender) -> bool {
+    if stream.secured().is_none() {
+        return true;
     }
+    let deadline = Deadline::new();
+    deadline.set(LINGER_WAIT);
+    deadline.limit(sender.say_goodbye()).await.is_some()
 }
 
 /// Reads what the client still sends, for a moment: closing with unread octets would send RST, and RST takes our

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hotgate::net::sim::{Peer, below, dial, found, nanos, sleep};
+use hotgate::net::sim::{below, dial, found, nanos, sleep};
 use hotgate::net::{Either, both, race};
+use rustls::ClientConfig;
 
+use crate::end::End;
 use crate::pattern::{body, is_body, length};
 use crate::wire::{Cut, Framing, Line, chunked, stated};
 
@@ -22,6 +25,7 @@ pub(crate) struct Tally {
     pub(crate) pages: u64,
     pub(crate) cut: u64,
     pub(crate) echoes: u64,
+    pub(crate) unsecured: u64,
 }
 
 impl Tally {
@@ -31,6 +35,7 @@ impl Tally {
         self.pages += other.pages;
         self.cut += other.cut;
         self.echoes += other.echoes;
+        self.unsecured += other.unsecured;
     }
 }
 
@@ -79,18 +84,38 @@ fn request(host: &str, may_have_body: bool) -> Asked {
     }
 }
 
+/// How a client comes.
+#[derive(Clone)]
+pub(crate) struct Way {
+    pub(crate) port: u16,
+    /// Over TLS.
+    pub(crate) config: Option<Arc<ClientConfig>>,
+}
+
 /// One client's life. One that `is_busy` asks for small things without a pause, so that it shares connections.
 pub(crate) async fn live(
-    port: u16,
+    way: Way,
     from: SocketAddr,
     host: &'static str,
     is_busy: bool,
     tally: &mut Tally,
 ) {
-    let Some(peer) = dial(port, from) else {
+    let Some(peer) = dial(way.port, from) else {
         return; // the worker drains
     };
-    let mut line = Line::new(peer);
+    let end = match way.config {
+        None => Some(peer.into()),
+        // One that is not answered in time is closed by the worker.
+        Some(config) => match race(End::secured(peer, &config, host), sleep(PATIENCE)).await {
+            Either::Left(end) => end,
+            Either::Right(()) => return found("a hang: a handshake".to_owned()),
+        },
+    };
+    let Some(end) = end else {
+        tally.unsecured += 1;
+        return; // the connection was reset, or the worker drains
+    };
+    let mut line = Line::new(end);
     if !is_busy && below(12) == 0 {
         return websocket(line, host, tally).await;
     }
@@ -124,7 +149,7 @@ async fn close(line: Line) {
     match below(3) {
         0 => line.peer.abort_on_close(),
         1 => {
-            line.peer.finish();
+            line.peer.finish().await;
             sleep(Duration::from_millis(below(5000))).await;
         }
         _ => {}
@@ -146,7 +171,7 @@ async fn break_off(mut line: Line, asked: &[Asked]) {
     close(line).await;
 }
 
-async fn send_in_pieces(peer: &Peer, octets: &[u8]) -> io::Result<()> {
+async fn send_in_pieces(peer: &End, octets: &[u8]) -> io::Result<()> {
     let mut left = octets;
     while !left.is_empty() {
         let most = match below(3) {
@@ -169,7 +194,7 @@ async fn exchange(line: &mut Line, asked: &[Asked], finishes: bool, tally: &mut 
     let send = async {
         let is_sent = send_in_pieces(&peer, &octets).await.is_ok();
         if finishes && is_sent {
-            peer.finish();
+            peer.finish().await;
         }
         Ok(())
     };

@@ -36,7 +36,7 @@ pub(crate) fn start(address: SocketAddr, manners: Manners) {
 }
 
 async fn serve(peer: Peer, manners: Manners) {
-    let mut line = Line::new(peer);
+    let mut line = Line::new(peer.into());
     loop {
         let head = match line.head().await {
             Ok(Some(head)) => head,
@@ -94,7 +94,7 @@ async fn leave(line: Line) {
     match below(3) {
         0 => line.peer.abort_on_close(),
         1 => {
-            line.peer.finish();
+            line.peer.finish().await;
             sleep(Duration::from_millis(below(3000))).await;
         }
         _ => {}

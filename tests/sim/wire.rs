@@ -3,11 +3,13 @@
 use std::io;
 use std::rc::Rc;
 
-use hotgate::net::sim::{Peer, below};
+use hotgate::net::sim::below;
+
+use crate::end::End;
 
 /// A connection and what was received on it and not yet read.
 pub(crate) struct Line {
-    pub(crate) peer: Rc<Peer>,
+    pub(crate) peer: Rc<End>,
     pub(crate) seen: Vec<u8>,
 }
 
@@ -45,7 +47,7 @@ pub(crate) enum Cut {
 }
 
 impl Line {
-    pub(crate) fn new(peer: Peer) -> Line {
+    pub(crate) fn new(peer: End) -> Line {
         Line {
             peer: Rc::new(peer),
             seen: Vec::new(),

@@ -17,10 +17,17 @@ use hotgate::serve::snapshot::{Plan, Snapshot, listener_index, plan};
 use hotgate::serve::worker::{Letter, Setup, run as run_worker};
 use hotgate::telemetry::CounterBlock;
 use hotgate::telemetry::counters::Counter;
+use hotgate::tls::certs::{Certificates, CertificatesBuilder, Entry, Served};
+use hotgate::tls::policy::{ClientPolicy, Policies};
+use hotgate::tls::provider::{VERSIONS, provider};
 use hotgate::upstream::tokens::Tokens;
 use hotgate::upstream::{Address, Endpoint, EndpointNumber, Endpoints};
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::PrivateKeyDer;
 
-use crate::client::{self, Tally};
+use crate::client::{self, Tally, Way};
 use crate::origin::{self, Manners};
 
 const PLAIN: u16 = 9001;
@@ -32,6 +39,7 @@ servers = [9001]
 servers = [9002]
 pipeline = 8
 [timeouts]
+handshake = \"5s\"
 header = \"5s\"
 keepalive = \"12s\"
 connect = \"3s\"
@@ -43,6 +51,8 @@ upstream_idle = \"6s\"
 [sites]
 \"http://plain.test\" = \"plain\"
 \"http://deep.test\" = \"deep\"
+\"plain.test\" = \"plain\"
+\"deep.test\" = \"deep\"
 ";
 /// No world lasts longer: clients live for minutes, and what they leave is limited by the configuration.
 const LIFE_MAX: Duration = Duration::from_secs(3600);
@@ -57,6 +67,8 @@ pub(crate) struct Outcome {
     pub(crate) tally: Tally,
     pub(crate) pipelined: u64,
     pub(crate) reuses: u64,
+    /// Connections over TLS.
+    pub(crate) secured: u64,
     pub(crate) findings: Vec<String>,
     pub(crate) trace: String,
 }
@@ -66,6 +78,7 @@ impl Outcome {
         self.steps += other.steps;
         self.pipelined += other.pipelined;
         self.reuses += other.reuses;
+        self.secured += other.secured;
         self.tally.add(&other.tally);
     }
 }
@@ -109,7 +122,64 @@ pub(crate) fn run(seed: u64, faults: Faults, bug: Option<Bug>) -> Outcome {
     outcome
 }
 
-thread_local!(static LISTENER: TcpListener = TcpListener::bind("127.0.0.1:0").expect("a port"));
+/// One in the clear, and one of TLS.
+struct Listeners([TcpListener; 2]);
+
+impl Listeners {
+    fn new() -> Listeners {
+        let bind = || TcpListener::bind("127.0.0.1:0").expect("a port");
+        Listeners([bind(), bind()])
+    }
+}
+
+thread_local!(static LISTENERS: Listeners = Listeners::new());
+
+/// The name's certificate. Its signatures are all of one length, so that a world's records are.
+struct Identity {
+    key: Arc<CertifiedKey>,
+    roots: RootCertStore,
+}
+
+impl Identity {
+    fn new() -> Identity {
+        let names = ["plain.test", "deep.test"].map(str::to_owned);
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let params = CertificateParams::new(names).expect("names");
+        let leaf = params.self_signed(&key).expect("signed").der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(leaf.clone()).expect("a certificate");
+        let der = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let signing = provider().key_provider.load_private_key(der);
+        let key = CertifiedKey::new(vec![leaf], signing.expect("a known kind"));
+        Identity {
+            key: Arc::new(key),
+            roots,
+        }
+    }
+
+    /// Clients of one world share what they remember of sessions, and of no other world's.
+    fn client(&self) -> Arc<ClientConfig> {
+        let config = ClientConfig::builder_with_provider(provider().clone())
+            .with_protocol_versions(&VERSIONS)
+            .expect("versions")
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        Arc::new(config)
+    }
+
+    fn certificates(&self) -> Certificates {
+        let policy = Policies::new().of(&ClientPolicy::Off).expect("a policy");
+        let served = Served::new(vec![self.key.clone()], policy, false).expect("a certificate");
+        let entry = Entry::Held(Arc::new(served));
+        let mut builder = CertificatesBuilder::new();
+        builder.add_listener();
+        let listener = builder.add_listener();
+        builder.fallback(listener, entry);
+        builder.build()
+    }
+}
+
+thread_local!(static IDENTITY: Identity = Identity::new());
 
 fn live(faults: Faults, outcome: &mut Outcome) {
     let base = rented_bytes();
@@ -119,13 +189,27 @@ fn live(faults: Faults, outcome: &mut Outcome) {
     };
     let (counters, tokens) = (Arc::new(CounterBlock::new()), Tokens::new(2));
     let (mailbox, slit) = mailbox().expect("simulated");
-    let listener = LISTENER.with(|listener| listener.try_clone().expect("a descriptor"));
-    let port = listener.local_addr().expect("bound").port();
+    let [plain, secured] = LISTENERS.with(|Listeners(listeners)| {
+        listeners
+            .each_ref()
+            .map(|listener| listener.try_clone().expect("a descriptor"))
+    });
+    let port_of = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+    let ways = [
+        Way {
+            port: port_of(&plain),
+            config: None,
+        },
+        Way {
+            port: port_of(&secured),
+            config: Some(IDENTITY.with(Identity::client)),
+        },
+    ];
     for port in [PLAIN, DEEP] {
         origin::start(address(port), Manners { rude });
     }
     let tally = Rc::new(Cell::new(Tally::default()));
-    start_clients(port, mailbox, &tally);
+    start_clients(&ways, mailbox, &tally);
     let setup = Setup {
         parts: Parts {
             number: 0,
@@ -136,7 +220,7 @@ fn live(faults: Faults, outcome: &mut Outcome) {
             boot: 1,
             connections: Arc::new(ConnectionLimit::new(60)),
         },
-        listeners: vec![(listener, listener_index(0))],
+        listeners: vec![(plain, listener_index(0)), (secured, listener_index(1))],
         slit,
         backend: Backend::Auto,
     };
@@ -147,6 +231,7 @@ fn live(faults: Faults, outcome: &mut Outcome) {
     outcome.tally = tally.get();
     outcome.pipelined = get(Counter::PipelinedRequests);
     outcome.reuses = get(Counter::UpstreamReuses);
+    outcome.secured = get(Counter::HandshakesFull) + get(Counter::HandshakesResumed);
     let expect = |is_so: bool, what: String| {
         if !is_so {
             found(what);
@@ -215,14 +300,14 @@ fn snapshot() -> Snapshot {
     Snapshot {
         routes: Arc::new(routes),
         endpoints: Arc::new(Endpoints::new(vec![endpoint(PLAIN), endpoint(DEEP)])),
-        certificates: Arc::default(),
+        certificates: Arc::new(IDENTITY.with(Identity::certificates)),
         challenges: Arc::default(),
         states: Arc::default(),
     }
 }
 
 /// Starts the clients one after the other; when all have gone, or in the middle of it, the worker is told to drain.
-fn start_clients(port: u16, mailbox: Mailbox<Letter>, tally: &Rc<Cell<Tally>>) {
+fn start_clients(ways: &[Way; 2], mailbox: Mailbox<Letter>, tally: &Rc<Cell<Tally>>) {
     let count = 10 + below(60);
     let drain = Rc::new(RefCell::new(Some(mailbox)));
     let tell = |drain: &Rc<RefCell<Option<Mailbox<Letter>>>>| {
@@ -236,18 +321,20 @@ fn start_clients(port: u16, mailbox: Mailbox<Letter>, tally: &Rc<Cell<Tally>>) {
     let is_busy = below(3) == 0;
     let plain_hosts = if is_busy { 0 } else { 1 + below(4) };
     let running = Rc::new(Cell::new(count));
+    let secured_of_four = below(4);
     let mut hosts = vec![];
     for _ in 0..count {
-        hosts.push(["plain.test", "deep.test"][usize::from(below(5) >= plain_hosts)]);
+        let host = ["plain.test", "deep.test"][usize::from(below(5) >= plain_hosts)];
+        hosts.push((host, ways[usize::from(below(4) < secured_of_four)].clone()));
     }
-    for (number, host) in (1u16..).zip(hosts) {
+    for (number, (host, way)) in (1u16..).zip(hosts) {
         let (tally, running, drain) = (tally.clone(), running.clone(), drain.clone());
         let wait = Duration::from_millis(below(spread_ms));
         let live = async move {
             sleep(wait).await;
             let mut own = Tally::default();
             let from = SocketAddr::from(([10, 0, 0, 1], 20_000 + number));
-            client::live(port, from, host, is_busy, &mut own).await;
+            client::live(way, from, host, is_busy, &mut own).await;
             let mut sum = tally.get();
             sum.add(&own);
             tally.set(sum);
