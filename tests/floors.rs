@@ -70,11 +70,12 @@ const RUNTIME_FILES: [&str; 1] = ["tls/connect.rs"];
 const RUNTIME_FOLDER: &str = "net";
 
 /// Where `unsafe` may stand.
-const UNSAFE_FILES: [&str; 8] = [
+const UNSAFE_FILES: [&str; 9] = [
     "control/sandbox.rs",
     "control/upgrade.rs",
     "h1/scan.rs",
     "net/buffer.rs",
+    "net/house.rs",
     "net/fd.rs",
     "net/ladder.rs",
     "net/listener.rs",

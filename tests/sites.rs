@@ -170,6 +170,20 @@ fn a_host_without_http_is_sent_to_https_unless_a_plain_one_stands_beside_it() {
 }
 
 #[test]
+fn what_is_meant_for_an_app_over_tls_never_goes_in_the_clear() {
+    let origin = named("a");
+    let port = origin.port();
+    let hotgate = Hotgate::start(format!(
+        "[sites]\n\"http://a.test\" = \"https://127.0.0.1:{port}\"\n"
+    ));
+    let status = ask(&hotgate, "a.test", "/x").status;
+    assert!(matches!(status, 502 | 503), "{status}");
+    hotgate.stop();
+    let is_secret = |octets: &[u8]| !octets.windows(2).any(|pair| pair == b"/x");
+    assert!(origin.finish().iter().all(|one| is_secret(&one.bytes)));
+}
+
+#[test]
 fn the_longest_path_wins_and_never_half_a_segment() {
     let (root, api, deep, exact) = (named("root"), named("api"), named("deep"), named("exact"));
     let hotgate = Hotgate::start(format!(

@@ -5,7 +5,7 @@ use super::dns;
 use super::edit;
 use super::keys::{Level, refuse};
 use super::local_name::is_local_name;
-use super::model::{Acme, ChallengeChoice, Eab, LETSENCRYPT, LETSENCRYPT_STAGING};
+use super::model_tls::{Acme, ChallengeChoice, Eab, LETSENCRYPT, LETSENCRYPT_STAGING};
 use super::raw::{Entry, set};
 use super::text::{file, is_https_url, secret, text};
 use crate::http::authority::HostName;

@@ -355,7 +355,7 @@ pub const KEYS: &[Key] = &[
         name: "acme.dns.api",
         kind: Kind::Text,
         default: None,
-        bounds: "`https://…`, or `http://` to this machine",
+        bounds: "`https://`, or for this machine `http://`",
         levels: GLOBAL,
         example: r#""https://api.example.com/v4""#,
         meaning: r#"Where the API is, if not where the provider has it"#,
@@ -381,11 +381,11 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "acme.dns.algorithm",
         kind: Kind::Choice(&["hmac-sha256", "hmac-sha384", "hmac-sha512"]),
-        default: Some(r#""hmac-sha256""#),
+        default: None,
         bounds: "—",
         levels: GLOBAL,
         example: r#""hmac-sha512""#,
-        meaning: r#"What the TSIG key signs with. For `rfc2136`"#,
+        meaning: r#"What the TSIG key signs with; without this key `"hmac-sha256"`. For `rfc2136`"#,
     },
     Key {
         name: "acme.dns.key",

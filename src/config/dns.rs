@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Fault, Faults, INCOMPLETE};
 use super::keys::{Level, refuse};
-use super::model::DnsProvider;
+use super::model_tls::DnsProvider;
 use super::raw::Entry;
 use super::text::{is_https_url, secret, text};
 use crate::http::authority::{Authority, HostName};

@@ -10,9 +10,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::model::{
-    Acme, Action, Backend, CertificateSource, ChallengeChoice, ClientAuth, Config, DnsProvider,
-    EndpointAddress, HostHeader, Hsts, Level, Limits, LogFormat, LogTarget, PemPair, Pin, Redact,
-    Route, Settings, Site, Target, Timeouts, UnknownHost, Upstream, UpstreamTls,
+    Action, Backend, Config, EndpointAddress, HostHeader, Level, Limits, LogFormat, LogTarget, Pin,
+    Redact, Route, Settings, Site, Target, Timeouts, UnknownHost, Upstream,
+};
+use super::model_tls::{
+    Acme, CertificateSource, ChallengeChoice, ClientAuth, DnsProvider, Hsts, PemPair, UpstreamTls,
 };
 use super::origins::Origins;
 use super::units::{write_duration, write_size};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::diagnostic::{Fault, Faults, INCOMPLETE};
 use super::keys::{Level, refuse};
-use super::model::Hsts;
+use super::model_tls::Hsts;
 use super::raw::{Entry, SWITCH, set};
 use super::tree::Value;
 

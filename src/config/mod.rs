@@ -42,6 +42,7 @@ mod listen;
 mod local_name;
 mod log;
 mod model;
+mod model_tls;
 mod networks;
 mod origins;
 mod other_language;
@@ -74,11 +75,13 @@ pub use expand::{Reference, Surroundings};
 pub use listen::{Listener, ListenerKind};
 pub use local_name::{LOCAL_SUFFIXES, is_local_name};
 pub use model::{
-    AccessLog, Acme, Action, Backend, CertificateSource, ChallengeChoice, ClientAuth, Config,
-    Destination, DnsProvider, Eab, EndpointAddress, HostHeader, HostPattern, Hsts, LETSENCRYPT,
-    LETSENCRYPT_STAGING, Level, Limits, ListenAddress, Log, LogFormat, LogTarget, PemPair, Pin,
-    Redact, Route, Server, Settings, Site, SiteScheme, SiteTls, Target, Timeouts, UnknownHost,
-    Upstream, UpstreamTls,
+    AccessLog, Action, Backend, Config, Destination, EndpointAddress, HostHeader, HostPattern,
+    Level, Limits, ListenAddress, Log, LogFormat, LogTarget, Pin, Redact, Route, Server, Settings,
+    Site, SiteScheme, Target, Timeouts, UnknownHost, Upstream,
+};
+pub use model_tls::{
+    Acme, CertificateSource, ChallengeChoice, ClientAuth, DnsProvider, Eab, Hsts, LETSENCRYPT,
+    LETSENCRYPT_STAGING, PemPair, SiteTls, UpstreamTls,
 };
 pub use origins::Origins;
 pub use place::{File, FileKind, Place, Source};

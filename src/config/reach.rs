@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::diagnostic::{Fault, Faults};
 use super::listen::{Listener, ListenerKind};
-use super::model::{CertificateSource, ChallengeChoice, Config, HostPattern, Site, SiteScheme};
+use super::model::{Config, HostPattern, Site, SiteScheme};
+use super::model_tls::{CertificateSource, ChallengeChoice};
 use super::raw::{Entry, entries};
 use super::tree::Member;
 

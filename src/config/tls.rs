@@ -7,9 +7,8 @@ use super::diagnostic::{Fault, Faults, INCOMPLETE};
 use super::host::HostKey;
 use super::keys::{Level, refuse};
 use super::local_name::is_local_name;
-use super::model::{
-    CertificateSource, ClientAuth, HostPattern, PemPair, SiteScheme, SiteTls, UpstreamTls,
-};
+use super::model::{HostPattern, SiteScheme};
+use super::model_tls::{CertificateSource, ClientAuth, PemPair, SiteTls, UpstreamTls};
 use super::raw::{Entry, SWITCH, set};
 use super::text::{file, text};
 use super::tree::Value;

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, Faults};
-use super::model::{Action, ClientAuth, Config, Site, Target};
+use super::model::{Action, Config, Site, Target};
+use super::model_tls::ClientAuth;
 use super::place::Place;
 use super::raw::{Entry, entries};
 use super::settings::Given;

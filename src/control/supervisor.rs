@@ -480,14 +480,17 @@ async fn first_endpoints(
                     vec![Address::Tcp(address)],
                 )
             }
+            // Never in the clear: without TLS towards apps it has no address, and its sites answer 503.
+            EndpointKey::Address(address @ EndpointAddress::Https { .. }, _) => {
+                tracing::warn!("upstream {address} is not reached: TLS to apps is not there yet");
+                (address.clone(), Vec::new())
+            }
             EndpointKey::Address(address, _) => (
                 address.clone(),
                 resolve::literal(address).unwrap_or_default(),
             ),
         };
-        if let (EndpointAddress::Tcp { host, port } | EndpointAddress::Https { host, port }, true) =
-            (&key, addresses.is_empty())
-        {
+        if let (EndpointAddress::Tcp { host, port }, true) = (&key, addresses.is_empty()) {
             let number = crate::upstream::EndpointNumber(number);
             tokio::spawn(resolve::watch(number, host.clone(), *port, report.clone()));
             awaited += 1;

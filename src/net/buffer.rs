@@ -47,6 +47,7 @@ const SLAB_BYTES: usize = 1 << 20;
 
 /// Free blocks of each class that keep their pages when [`trim`] runs: the working set of a calm worker.
 const KEPT_WARM: [usize; 5] = [64, 16, 4, 1, 0];
+const HOUSES_KEPT_WARM: usize = 64;
 
 impl Class {
     /// Octets in a block of this class.
@@ -113,9 +114,46 @@ struct Free {
 
 struct Arena {
     free: [Free; 5],
+    /// Blocks for the state of tasks, never mixed with those for octets: they are not all initialised.
+    houses: Free,
 }
 
-thread_local!(static ARENA: RefCell<Arena> = const { RefCell::new(Arena { free: [Free::NEW; 5] }) });
+impl Arena {
+    fn trim(&mut self, keep: [usize; 5], keep_houses: usize) -> bool {
+        let mut is_more = false;
+        for (free, class) in self.free.iter_mut().zip(CLASSES) {
+            is_more |= free.trim(class.bytes(), keep[class as usize]);
+        }
+        is_more | self.houses.trim(HOUSE_BYTES, keep_houses)
+    }
+}
+
+thread_local! {
+    static ARENA: RefCell<Arena> = const {
+        RefCell::new(Arena {
+            free: [Free::NEW; 5],
+            houses: Free::NEW,
+        })
+    };
+}
+
+/// Octets in a block for the state of a task.
+pub(super) const HOUSE_BYTES: usize = 4 << 10;
+
+/// Rents a block of [`HOUSE_BYTES`] for the state of a task, aligned to a page.
+pub(super) fn rent_house() -> NonNull<u8> {
+    ARENA.with_borrow_mut(|arena| arena.houses.rent(HOUSE_BYTES))
+}
+
+/// Gives such a block back. Nobody looks at it any more.
+pub(super) fn return_house(house: NonNull<u8>) {
+    // As with buffers: late in a thread's life the block is left mapped.
+    let _ = ARENA.try_with(|arena| {
+        let houses = &mut arena.borrow_mut().houses;
+        houses.blocks.push(house);
+        houses.rented -= 1;
+    });
+}
 
 impl Free {
     const NEW: Free = Free {
@@ -125,9 +163,9 @@ impl Free {
         rented: 0,
     };
 
-    fn rent(&mut self, class: Class) -> NonNull<u8> {
+    fn rent(&mut self, bytes: usize) -> NonNull<u8> {
         if self.blocks.is_empty() {
-            self.grow(class);
+            self.grow(bytes);
         }
         let block = self.blocks.pop().expect("a slab holds at least one block");
         self.cold = self.cold.min(self.blocks.len());
@@ -136,7 +174,7 @@ impl Free {
         block
     }
 
-    fn grow(&mut self, class: Class) {
+    fn grow(&mut self, bytes: usize) {
         // SAFETY: a private anonymous mapping at an address of the kernel's choosing aliases nothing.
         let slab = unsafe {
             mmap_anonymous(
@@ -153,7 +191,7 @@ impl Free {
                 std::alloc::Layout::from_size_align(SLAB_BYTES, 4096).expect("a constant layout"),
             ),
         };
-        for offset in (0..SLAB_BYTES).step_by(class.bytes()).rev() {
+        for offset in (0..SLAB_BYTES).step_by(bytes).rev() {
             // SAFETY: `offset` lies inside the mapping just made.
             let block = unsafe { slab.add(offset) };
             self.blocks
@@ -163,16 +201,14 @@ impl Free {
         self.cold = self.blocks.len();
     }
 
-    fn trim(&mut self, class: Class, keep: usize) -> bool {
+    fn trim(&mut self, bytes: usize, keep: usize) -> bool {
         let idle = self.unused.min(self.blocks.len()).saturating_sub(keep);
         if idle > self.cold {
             // By address, so that neighbours go in one call.
             let given = &mut self.blocks[self.cold..idle];
             given.sort_unstable();
-            for run in
-                given.chunk_by(|one, next| one.addr().get() + class.bytes() == next.addr().get())
-            {
-                let length = run.len() * class.bytes();
+            for run in given.chunk_by(|one, next| one.addr().get() + bytes == next.addr().get()) {
+                let length = run.len() * bytes;
                 // SAFETY: the blocks are free: nobody reads them before they are written again. They are
                 // page-aligned because every class is a multiple of the page, and side by side in mappings of ours.
                 let _ = unsafe { madvise(run[0].as_ptr().cast(), length, Advice::LinuxDontNeed) };
@@ -187,13 +223,12 @@ impl Free {
 /// Gives the pages of blocks that nobody needed since the last call back to the system. True: there are more such
 /// blocks, which the next call may give back.
 pub fn trim() -> bool {
-    ARENA.with_borrow_mut(|arena| {
-        let mut is_more = false;
-        for (free, class) in arena.free.iter_mut().zip(CLASSES) {
-            is_more |= free.trim(class, KEPT_WARM[class as usize]);
-        }
-        is_more
-    })
+    ARENA.with_borrow_mut(|arena| arena.trim(KEPT_WARM, HOUSES_KEPT_WARM))
+}
+
+/// As [`trim`], and keeps none warm for the next.
+pub fn trim_all() {
+    ARENA.with_borrow_mut(|arena| arena.trim([0; 5], 0));
 }
 
 /// Gives back to the system what this thread has freed of the process's heap. The allocator does so by itself only
@@ -237,7 +272,7 @@ impl Buffer {
         if class >= METERED_FROM {
             LARGE_RENTED.fetch_add(class.bytes(), Ordering::Relaxed);
         }
-        let block = ARENA.with_borrow_mut(|arena| arena.free[class as usize].rent(class));
+        let block = ARENA.with_borrow_mut(|arena| arena.free[class as usize].rent(class.bytes()));
         Buffer {
             block,
             class,

@@ -116,6 +116,12 @@ impl Socket {
         stream.readable(false).await
     }
 
+    /// Are there octets that nobody has received?
+    pub(super) fn has_unread(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(self, &mut [0u8; 1], flags), Ok((1.., _)))
+    }
+
     /// Nothing more will be sent (FIN).
     pub(super) fn finish(&self) {
         // It fails only when the connection is gone already.
@@ -159,6 +165,17 @@ impl Resting {
     /// Back in the hands of this thread's driver.
     pub(super) fn into_socket(self) -> io::Result<Socket> {
         Socket::from_fd(self.fd)
+    }
+
+    /// The other end's address.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        Ok(rustix::net::getpeername(&self.fd)?
+            .ok_or(io::ErrorKind::NotConnected)?
+            .try_into()?)
     }
 
     /// Is there nothing to read, nor an end or error to be seen?

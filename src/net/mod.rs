@@ -32,6 +32,7 @@ pub mod deadline;
 mod fd;
 #[cfg(not(feature = "sim"))]
 mod gate;
+mod house;
 pub mod ladder;
 pub mod listener;
 pub mod mailbox;

@@ -14,6 +14,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::clock::{Tick, now};
@@ -27,14 +28,16 @@ use super::task::{Either, race};
 const SWEEP_REST: Duration = Duration::from_millis(500);
 /// The unit in which a table counts: a deadline is exact to this.
 const DUE_UNIT_MS: u64 = 100;
-/// Entries in a block of the table.
-const BLOCK_ENTRIES: usize = 256;
+/// Entries in a block of the table: with 32 octets each a little less than 16 KiB, because the allocator gives 20 KiB for
+/// 16.
+const BLOCK_ENTRIES: usize = 508;
 
 /// A place in the table. A ticket of a connection that has left is no longer good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ticket {
     place: u32,
-    generation: u32,
+    /// Never 0, so that a ticket that may be absent takes no more than one.
+    generation: NonZeroU32,
 }
 
 /// Why a connection leaves the lot.
@@ -232,13 +235,13 @@ impl<T> Lot<T> {
 }
 
 fn token_of(ticket: Ticket) -> u64 {
-    u64::from(ticket.generation) << 32 | u64::from(ticket.place)
+    u64::from(ticket.generation.get()) << 32 | u64::from(ticket.place)
 }
 
 fn ticket_of(token: u64) -> Ticket {
     Ticket {
         place: token as u32, // the low half
-        generation: (token >> 32) as u32,
+        generation: NonZeroU32::new((token >> 32) as u32).expect("tokens are made of tickets"),
     }
 }
 
@@ -251,8 +254,8 @@ struct Table<T> {
 }
 
 struct Entry<T> {
-    /// How often the place was left.
-    generation: u32,
+    /// How often the place was left, from 1.
+    generation: NonZeroU32,
     state: State<T>,
 }
 
@@ -273,7 +276,9 @@ impl<T> Table<T> {
     /// The ticket that [`insert`](Table::insert) gives next.
     fn next_ticket(&self) -> Ticket {
         let place = self.free.unwrap_or(self.end());
-        let generation = self.entry(place).map_or(0, |entry| entry.generation);
+        let generation = self
+            .entry(place)
+            .map_or(NonZeroU32::MIN, |entry| entry.generation);
         Ticket { place, generation }
     }
 
@@ -309,7 +314,7 @@ impl<T> Table<T> {
     fn grow(&mut self) -> u32 {
         let first = self.end();
         let block = (1..=BLOCK_ENTRIES as u32).map(|offset| Entry {
-            generation: 0,
+            generation: NonZeroU32::MIN,
             state: State::Free {
                 next: (offset < BLOCK_ENTRIES as u32).then(|| first + offset),
             },
@@ -325,7 +330,7 @@ impl<T> Table<T> {
         if entry.generation != ticket.generation || matches!(entry.state, State::Free { .. }) {
             return None;
         }
-        entry.generation = entry.generation.wrapping_add(1);
+        entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let before = std::mem::replace(&mut entry.state, State::Free { next: free });
         self.free = Some(ticket.place);
         self.taken -= 1;

@@ -60,6 +60,17 @@ impl Stream {
         self.socket.into_resting()
     }
 
+    /// Are there octets that nobody has received? An end or an error is none.
+    pub fn has_unread(&self) -> bool {
+        self.socket.has_unread()
+    }
+
+    /// Closes it here and now: dropping the last handle leaves that to the ring, which takes two operations. Panics
+    /// while an operation is in flight; with another handle left it closes nothing.
+    pub fn close(self) {
+        drop(self.socket.into_resting());
+    }
+
     /// Makes closing send RST: the peer learns that what it got is not whole, or that nobody listens any more.
     pub fn abort_on_close(&self) {
         self.socket.abort_on_close();

@@ -8,15 +8,26 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
+use super::house::{Housed, fits};
 use super::runtime::start_task;
 
 /// Starts a task on this worker. A panic inside it ends this task alone: it is caught, its message has been
 /// printed by the panic hook, and `on_panic` is told, so that it can be counted.
-pub fn spawn(future: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
-    start_task(Guarded {
+///
+/// The state of a large future lives in the worker's arena, not in the heap.
+pub fn spawn<F: Future<Output = ()> + 'static>(future: F, on_panic: impl FnOnce() + 'static) {
+    if fits::<F>() {
+        start_task(guarded(Housed::new(future), on_panic));
+    } else {
+        start_task(guarded(future, on_panic));
+    }
+}
+
+fn guarded<F: Future<Output = ()>, P: FnOnce()>(future: F, on_panic: P) -> Guarded<F, P> {
+    Guarded {
         future,
         on_panic: Some(on_panic),
-    });
+    }
 }
 
 pin_project! {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::connection::serve;
 use super::core::{OpenConnection, Worker};
+use super::incoming::Peer;
 use super::parked::{Parked, ParkedClient};
 use super::tunnel::wake_tunnel;
 use crate::net::parking::{Leaver, Left, Resting};
@@ -46,23 +47,30 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
                 say_goodbye(&resting, client);
                 return; // closed as it falls out of scope
             }
+            // One that is gone already has no address any more.
+            let Ok(address) = resting.peer_address() else {
+                return;
+            };
             let Ok(stream) = resting.into_stream() else {
                 return;
             };
             let panicked = worker.clone();
-            let (peer, standing) = (client.peer(), client.standing(due));
+            let port = worker.listener_port(client.listener());
+            let peer = Peer::new(address, client.listener(), port, client.is_encrypted());
+            let standing = client.standing(due);
             let stream = Stream::resumed(stream, client.into_encrypted());
             let served = serve(worker.clone(), stream, peer, standing, open);
             spawn(served, move || panicked.counters().add(Counter::Panics, 1));
         }
-        Parked::Tunnel { other, silent } => {
-            let end = worker.lot().take(other).expect("both ends are parked");
+        Parked::Tunnel(silent) => {
+            let end = silent.other.and_then(|other| worker.lot().take(other));
+            let end = end.expect("both ends are parked");
             wake_tunnel(worker, silent, resting, end.resting, is_over);
         }
         Parked::TunnelEnd { other } => {
             let client = other.and_then(|other| worker.lot().take(other));
             let client = client.expect("both ends are parked");
-            let Parked::Tunnel { silent, .. } = client.kept else {
+            let Parked::Tunnel(silent) = client.kept else {
                 unreachable!("the other end of a tunnel's end is a tunnel");
             };
             wake_tunnel(worker, silent, client.resting, resting, is_over);

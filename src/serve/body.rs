@@ -26,6 +26,9 @@ const HOLD_WAIT: Duration = Duration::from_millis(500);
 /// How long an exchange may wait for its response while its client, which has pipelined the next request, is not
 /// watched.
 const UNWATCHED_WAIT: Duration = Duration::from_secs(600);
+/// How long a connection's last exchange goes on before its client is watched: most are over by then, and a receive
+/// that brings no further request costs three operations.
+const LATE_WATCH: Duration = Duration::from_millis(200);
 
 /// See the module.
 pub struct RequestBody<'a> {
@@ -43,17 +46,20 @@ pub struct RequestBody<'a> {
     content_octets: u64,
     /// Some of it has come, or was asked for.
     has_begun: bool,
+    /// No other request can follow on the connection.
+    is_last: bool,
     peer_finished: bool,
 }
 
 impl<'a> RequestBody<'a> {
-    /// `leftover` is what was received behind the head.
+    /// `leftover` is what was received behind the head; `is_last` says that no other request is wanted behind this one.
     pub fn new(
         receiver: &'a mut Receiver,
         deadline: &'a Deadline,
         counters: &'a CounterBlock,
         leftover: Option<Buffer>,
         framing: Framing,
+        is_last: bool,
     ) -> RequestBody<'a> {
         RequestBody {
             receiver,
@@ -66,6 +72,7 @@ impl<'a> RequestBody<'a> {
             limit: None,
             content_octets: 0,
             has_begun: false,
+            is_last,
             peer_finished: false,
         }
     }
@@ -248,6 +255,11 @@ impl<'a> RequestBody<'a> {
             };
         }
         if !self.receiver.is_armed() {
+            if self.is_last {
+                self.deadline.set(LATE_WATCH);
+                self.deadline.over().await;
+                self.deadline.clear();
+            }
             self.receiver.arm(Buffer::rent_for_head(Class::Head));
         }
         let (result, buffer) = self.receiver.recv().await;

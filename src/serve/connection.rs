@@ -32,6 +32,8 @@ const LINGER_WAIT: Duration = Duration::from_secs(1);
 enum Cooled {
     /// The connection is to be closed.
     Closed,
+    /// The same; nothing is in flight and nothing was left unread.
+    Finished,
     /// Nothing is under way, and nothing was received that was not served.
     Idle,
     /// It is the client's end of a tunnel now.
@@ -58,6 +60,7 @@ pub async fn serve(
 ) {
     match hot(&worker, &stream, peer, &mut standing).await {
         Cooled::Closed => {}
+        Cooled::Finished => stream.close(),
         Cooled::Idle if worker.is_draining() => say_goodbye(&stream, &stream.sender()).await,
         Cooled::Idle => park(&worker, stream, &peer, &standing, open),
         Cooled::Tunnel(client, Handover { upstream, silent }) => {
@@ -122,15 +125,22 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
             Err(NoHead::Idle) => return Cooled::Idle,
             Err(NoHead::Closed) => {
                 say_goodbye(stream, &sender).await;
-                return Cooled::Closed;
+                return match link.receiver.is_armed() {
+                    true => Cooled::Closed,
+                    false => Cooled::Finished,
+                };
             }
             Err(NoHead::Refused(reason)) => refuse(&mut link, reason).await,
         };
         match after {
             After::Again(leftover) => pending = leftover,
-            After::Close => {
+            After::Close if receiver.is_armed() => {
                 say_goodbye(stream, &sender).await;
                 return Cooled::Closed;
+            }
+            After::Close if !stream.has_unread() => {
+                say_goodbye(stream, &sender).await;
+                return Cooled::Finished;
             }
             After::Tunnel(client, handover) => {
                 let side = Side::with_receiver(
@@ -141,7 +151,7 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 );
                 return Cooled::Tunnel(side, handover);
             }
-            After::Linger => {
+            After::Close | After::Linger => {
                 finish(&sender).await;
                 linger(&mut receiver).await;
                 return Cooled::Closed;

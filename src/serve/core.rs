@@ -15,6 +15,7 @@ use crate::http::date::imf_fixdate;
 use crate::net::clock::unix_nanos;
 use crate::net::parking::Lot;
 use crate::net::{Notify, buffer, deadline};
+use crate::policy::route::ListenerIndex;
 use crate::telemetry::access::PACKED_BYTES_MAX;
 use crate::telemetry::counters::{Counter, CounterBlock};
 use crate::telemetry::{AccessRecord, AccessSink, RequestId, RequestIdSource};
@@ -64,6 +65,8 @@ pub struct Worker {
     scratch: ScratchPool,
     /// Connections between two requests, and silent tunnels.
     lot: Lot<Parked>,
+    /// The listeners' ports, by their numbers.
+    ports: Vec<u16>,
     connections: Arc<ConnectionLimit>,
     /// Connections of this worker, and who waits for the last of them.
     open: Cell<usize>,
@@ -96,12 +99,12 @@ pub struct Parts {
 }
 
 impl Worker {
-    /// A worker without connections, on its own thread.
+    /// A worker without connections, on its own thread; `ports` are its listeners', by their numbers.
     ///
     /// # Errors
     ///
     /// No descriptor can be had for its parking lots.
-    pub fn new(parts: Parts) -> io::Result<Rc<Worker>> {
+    pub fn new(parts: Parts, ports: Vec<u16>) -> io::Result<Rc<Worker>> {
         let upstreams = Upstreams::new(parts.tokens, parts.counters.clone())?;
         Ok(Rc::new(Worker {
             number: parts.number,
@@ -112,6 +115,7 @@ impl Worker {
             ids: RequestIdSource::new(parts.boot, parts.number),
             scratch: ScratchPool::default(),
             lot: Lot::new()?,
+            ports,
             connections: parts.connections,
             open: Cell::new(0),
             last_closed: Notify::new(),
@@ -151,6 +155,12 @@ impl Worker {
     /// Its parking lot.
     pub fn lot(&self) -> &Lot<Parked> {
         &self.lot
+    }
+
+    /// The port of one of its listeners; 0 for a number that it has none of.
+    pub fn listener_port(&self, listener: ListenerIndex) -> u16 {
+        let port = self.ports.get(usize::from(listener.0));
+        port.copied().unwrap_or(0)
     }
 
     /// Its counters.
@@ -243,6 +253,7 @@ impl Worker {
         self.lot.trim();
         self.upstreams.trim();
         deadline::trim();
+        buffer::trim_all();
         buffer::trim_heap();
     }
 

@@ -110,7 +110,15 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
         Err(reason) => (Err(reason), None),
     };
     let framing = facts.as_ref().map_or(Framing::None, |facts| facts.framing);
-    let body = RequestBody::new(link.receiver, request_deadline, counters, leftover, framing);
+    let is_last = facts.as_ref().is_ok_and(|facts| !facts.persists);
+    let body = RequestBody::new(
+        link.receiver,
+        request_deadline,
+        counters,
+        leftover,
+        framing,
+        is_last,
+    );
     let idle = current.snapshot.routes.defaults.timeouts.write_idle;
     let reply = Reply::new(link.sender, reply_deadline, counters, idle);
     renew(slot);
@@ -212,6 +220,7 @@ fn hand_over(
         upstream_began_nanos: ended.trace.began_nanos,
         octets_up: 0,
         octets_down: 0,
+        other: None,
         encrypted: None,
         record,
     });
@@ -445,6 +454,7 @@ pub async fn refuse(link: &mut Link<'_>, reason: Reason) -> After {
         counters,
         None,
         Framing::None,
+        true,
     );
     let idle = current.snapshot.routes.defaults.timeouts.write_idle;
     let mut incoming = Incoming {

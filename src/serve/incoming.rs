@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::body::RequestBody;
 use super::reply::Reply;
+use crate::http::forwarding::plain;
 use crate::http::message::RequestHead;
 use crate::policy::route::ListenerIndex;
 use crate::telemetry::RequestId;
@@ -23,6 +24,20 @@ pub struct Peer {
     pub port: u16,
     /// It is spoken to over TLS.
     pub is_tls: bool,
+}
+
+impl Peer {
+    /// A peer of this address, as the kernel tells it, on a listener and its port.
+    pub fn new(address: SocketAddr, listener: ListenerIndex, port: u16, is_tls: bool) -> Peer {
+        let address = SocketAddr::new(plain(address.ip()), address.port());
+        Peer {
+            text: IpText::new(address.ip()),
+            address,
+            listener,
+            port,
+            is_tls,
+        }
+    }
 }
 
 /// One request, from whatever protocol it came.
@@ -66,9 +81,28 @@ pub struct IpText {
 }
 
 impl IpText {
-    /// As `Display` writes it.
+    /// As `Display` writes it, which for IPv4 is not asked: every new connection needs this text.
     pub fn new(ip: IpAddr) -> IpText {
         let mut octets = [0; IP_TEXT_MAX];
+        if let IpAddr::V4(ip) = ip {
+            let mut length = 0;
+            for (place, number) in ip.octets().into_iter().enumerate() {
+                if place > 0 {
+                    octets[length] = b'.';
+                    length += 1;
+                }
+                for (unit, is_shown) in [(100, number > 99), (10, number > 9), (1, true)] {
+                    if is_shown {
+                        octets[length] = b'0' + number / unit % 10;
+                        length += 1;
+                    }
+                }
+            }
+            return IpText {
+                octets,
+                length: length as u8, // at most 15
+            };
+        }
         let mut rest = &mut octets[..];
         write!(rest, "{ip}").expect("the longest address fits");
         let length = (IP_TEXT_MAX - rest.len()) as u8;
@@ -90,6 +124,8 @@ mod tests {
         for ip in [
             "0.0.0.0",
             "255.255.255.255",
+            "9.10.99.100",
+            "101.90.1.209",
             "::",
             "2001:db8:1111:2222:3333:4444:5555:6666",
             "::ffff:1.2.3.4",

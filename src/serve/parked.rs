@@ -1,14 +1,13 @@
 //! What a worker keeps of a connection that is parked.
 //!
-//! A client's connection between two requests is its peer and two times, and where it is encrypted its session. A silent
-//! tunnel is two descriptors and what its access record will need. Everything else is made anew when octets come.
+//! A client's connection between two requests is where it came in and two times, and where it is encrypted its session;
+//! who it is the kernel knows. A silent tunnel is two descriptors and what its access record will need. Everything else
+//! is made anew when octets come.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::incoming::{IpText, Peer};
-use crate::http::forwarding::plain;
+use super::incoming::Peer;
 use crate::net::clock::Tick;
 use crate::net::parking::{Ticket, entry_bytes};
 use crate::policy::route::ListenerIndex;
@@ -16,10 +15,10 @@ use crate::tls::stream::Encrypted;
 use crate::upstream::EndpointNumber;
 
 /// Octets of user memory that an idle client connection costs.
-const ENTRY_BYTES_MAX: usize = 64;
+const ENTRY_BYTES_MAX: usize = 32;
 const _: () = assert!(entry_bytes::<Parked>() <= ENTRY_BYTES_MAX);
 /// Octets that a silent tunnel costs beside its two entries; its access record, where one is kept, comes on top.
-const SILENT_BYTES_MAX: usize = 64;
+const SILENT_BYTES_MAX: usize = 72;
 const _: () = assert!(size_of::<Silent>() <= SILENT_BYTES_MAX);
 
 /// See the module.
@@ -27,12 +26,7 @@ pub enum Parked {
     /// A client between two requests, or before its first.
     Client(ParkedClient),
     /// The client's side of a silent tunnel; its other side is parked too.
-    Tunnel {
-        /// The upstream's side.
-        other: Ticket,
-        /// What the tunnel is.
-        silent: Box<Silent>,
-    },
+    Tunnel(Box<Silent>),
     /// The upstream's side of a silent tunnel.
     TunnelEnd {
         /// The client's side; `None` only while that is on its way here.
@@ -51,10 +45,7 @@ pub struct Standing {
 
 /// See [`Parked::Client`].
 pub struct ParkedClient {
-    ip: [u8; 16],
-    port: u16,
     listener: ListenerIndex,
-    listener_port: u16,
     /// No request has come yet: the lot's limit is the first head's.
     is_new: bool,
     keepalive_ms: u32,
@@ -65,31 +56,22 @@ pub struct ParkedClient {
 impl ParkedClient {
     /// What is kept of a connection.
     pub fn new(peer: &Peer, standing: &Standing, encrypted: Option<Rc<Encrypted>>) -> ParkedClient {
-        let ip = match peer.address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
         ParkedClient {
-            ip: ip.octets(),
-            port: peer.address.port(),
             listener: peer.listener,
-            listener_port: peer.port,
             is_new: standing.due.is_some(),
             keepalive_ms: millis(standing.keepalive),
             encrypted,
         }
     }
 
-    /// The connection's peer.
-    pub fn peer(&self) -> Peer {
-        let ip = plain(IpAddr::V6(Ipv6Addr::from(self.ip)));
-        Peer {
-            text: IpText::new(ip),
-            address: SocketAddr::new(ip, self.port),
-            listener: self.listener,
-            port: self.listener_port,
-            is_tls: self.encrypted.is_some(),
-        }
+    /// The listener that it came in by.
+    pub fn listener(&self) -> ListenerIndex {
+        self.listener
+    }
+
+    /// Is it spoken to over TLS?
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted.is_some()
     }
 
     /// What is kept of its encryption.
@@ -120,6 +102,8 @@ pub struct Silent {
     pub octets_up: u64,
     /// See `octets_up`.
     pub octets_down: u64,
+    /// The upstream's side, while both are parked.
+    pub other: Option<Ticket>,
     /// Of a tunnel whose client's connection is encrypted, while it is parked.
     pub encrypted: Option<Rc<Encrypted>>,
     /// The exchange's access record, packed, to be completed; `None` where none is kept.

@@ -334,8 +334,8 @@ fn park(
     let Ok(end) = lot.park(upstream, due, nobody) else {
         return end_by(worker, &silent, Reason::Overloaded);
     };
-    let other = end;
-    match lot.park(client, due, Parked::Tunnel { other, silent }) {
+    silent.other = Some(end);
+    match lot.park(client, due, Parked::Tunnel(silent)) {
         Ok(front) => {
             let known = lot.with_kept(end, |kept| *kept = Parked::TunnelEnd { other: Some(front) });
             assert!(known.is_some(), "it was parked a moment ago");
@@ -343,7 +343,7 @@ fn park(
         }
         Err(kept) => {
             drop(lot.take(end));
-            if let Parked::Tunnel { silent, .. } = kept {
+            if let Parked::Tunnel(silent) = kept {
                 end_by(worker, &silent, Reason::Overloaded);
             }
         }

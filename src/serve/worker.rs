@@ -1,7 +1,7 @@
 //! One core: its ring, its listeners, its connections, until it has drained.
 
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,10 +9,9 @@ use super::attend::{attend, close_clients};
 use super::connection::{accepted, serve};
 use super::core::{OpenConnection, Parts, Worker};
 use super::handshake::{answer_unread, serve_secured};
-use super::incoming::{IpText, Peer};
+use super::incoming::Peer;
 use super::snapshot::Snapshot;
 use crate::config::Backend;
-use crate::http::forwarding::plain;
 use crate::net::ladder::{Granted, block_on};
 use crate::net::listener::{Accepted, accept_until};
 use crate::net::mailbox::Slit;
@@ -67,7 +66,13 @@ pub fn run(setup: Setup, started: impl FnOnce(&Granted)) -> std::io::Result<()> 
 
 async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     let inbox = setup.slit.open()?;
-    let worker = Worker::new(setup.parts)?;
+    let mut ports = Vec::new();
+    for (listener, index) in &setup.listeners {
+        let place = usize::from(index.0);
+        ports.resize(ports.len().max(place + 1), 0);
+        ports[place] = listener.local_addr()?.port();
+    }
+    let worker = Worker::new(setup.parts, ports)?;
     // A worker whose wheel or trimming died would be a worker without deadlines: both end the process.
     spawn(
         async { deadline::run_wheel().await.expect("the wheel's timer") },
@@ -149,24 +154,12 @@ impl Accepting {
         let start = |(listener, index): (TcpListener, ListenerIndex)| {
             let task = Rc::new(AcceptTask::default());
             let (ours, worker) = (task.clone(), worker.clone());
-            let port = listener.local_addr().map_or(0, |address| address.port());
+            let port = worker.listener_port(index);
             let accept = async move {
                 let hand_over = |accepted| match accepted {
                     Accepted::Connection(stream, address) => {
-                        let address = SocketAddr::new(plain(address.ip()), address.port());
-                        let text = IpText::new(address.ip());
-                        let (listener, is_tls) = (index, is_tls(&worker, index));
-                        welcome(
-                            &worker,
-                            stream,
-                            Peer {
-                                text,
-                                address,
-                                listener,
-                                port,
-                                is_tls,
-                            },
-                        );
+                        let is_tls = is_tls(&worker, index);
+                        welcome(&worker, stream, Peer::new(address, index, port, is_tls));
                     }
                     Accepted::Failed(error) => {
                         worker.counters().add(Counter::AcceptErrors, 1);

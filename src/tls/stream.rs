@@ -128,6 +128,16 @@ impl Stream {
         }
     }
 
+    /// Are there octets that nobody has received, encrypted or not? An end or an error is none.
+    pub fn has_unread(&self) -> bool {
+        self.stream.has_unread()
+    }
+
+    /// Closes it here and now. Panics while an operation is in flight; with another handle left it closes nothing.
+    pub fn close(self) {
+        self.stream.close();
+    }
+
     /// Makes closing send RST: the peer learns that what it got is not whole.
     pub fn abort_on_close(&self) {
         self.stream.abort_on_close();

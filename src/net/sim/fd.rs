@@ -168,6 +168,10 @@ impl Socket {
         Some(Resting { held })
     }
 
+    pub(in crate::net) fn has_unread(&self) -> bool {
+        with(|world| !world.end(self.end()).inbox.is_empty())
+    }
+
     pub(in crate::net) fn finish(&self) {
         with(|world| world.finish(self.end()));
     }
@@ -194,6 +198,11 @@ impl Resting {
         Ok(Socket {
             inner: Rc::new(Inner::End(self.held)),
         })
+    }
+
+    /// The other end's address.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        Ok(with(|world| world.end(self.held.0).address))
     }
 
     /// Is there nothing to read, nor an end or error to be seen?

@@ -48,7 +48,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
     /// One word: `listener`, `head`, `framing`, `fields`, `method`, `target`, `host`, `expect`, `client`, `site`,
-    /// `certificate`, `clients`, `redirect`, `path`, `access`, `body`, `upgrade`, `action`, `log`.
+    /// `cert`, `clients`, `redirect`, `path`, `access`, `body`, `upgrade`, `action`, `log`.
     pub name: &'static str,
     /// What was decided.
     pub decision: String,

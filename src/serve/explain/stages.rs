@@ -227,7 +227,7 @@ impl Asked<'_> {
                 stages.add("site", "none".to_owned(), why);
                 if is_tls {
                     let why = "a client that asks for the host in its handshake gets the alert unrecognized_name (112)";
-                    stages.add("certificate", "none".to_owned(), why.to_owned());
+                    stages.add("cert", "none".to_owned(), why.to_owned());
                 }
             } else {
                 stages.0.extend(refusal::of_path(raw));

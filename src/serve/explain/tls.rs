@@ -34,7 +34,7 @@ pub(super) fn certificate_stages(config: &Config, site: &Site) -> Vec<Stage> {
         CertificateSource::LocalCa | CertificateSource::Acme => Some(&site.place),
     };
     let mut stages = vec![Stage {
-        name: "certificate",
+        name: "cert",
         decision,
         why,
         place: place.cloned(),
