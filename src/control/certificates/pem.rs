@@ -242,7 +242,8 @@ fn no_match(cert: &str, key: &str, first: &Leaf, later: Option<&Leaf>) -> Fault 
         ))
         .mend(format!("put the certificate of {} first, its issuer behind it", leaf.subject));
     }
-    if first.is_ca {
+    // `openssl req -x509` makes sites' certificates that may sign; they name a host all the same.
+    if first.is_ca && first.names.is_empty() {
         return Fault::new(format!(
             "{cert} begins with the certificate of an authority ({}), not with a site's",
             first.subject
