@@ -12,12 +12,13 @@
 //! | 2 | [`policy`], [`telemetry`] | what to do with a message; what to remember of it |
 //! | 3 | [`config`] | TOML text to a checked configuration |
 //! | 4 | [`net`] | sockets, tasks and time on the ring |
+//! | 5 | [`tls`] | certificates, handshakes, and streams that are plain or encrypted |
 //! | 6 | [`upstream`] | one worker's view of the origins |
 //! | 7 | [`serve`] | the data plane |
 //! | 8 | [`control`] | the control plane: its own thread |
 //! | 9 | [`cli`] | one file a verb |
 //!
-//! Floors 0 to 3 are pure: octets, values and the time go in, values come out. (Floor 5 is TLS's.)
+//! Floors 0 to 3 are pure: octets, values and the time go in, values come out.
 //!
 //! # The life of a request
 //!
@@ -55,6 +56,8 @@ pub mod telemetry;
 pub mod config;
 
 pub mod net;
+
+pub mod tls;
 
 pub mod upstream;
 

@@ -107,6 +107,9 @@ fn start_worker(backend: Backend, origin: SocketAddr, log: &LogWriter) -> Runnin
     let snapshot = Snapshot {
         routes: Arc::new(routes),
         endpoints: Arc::new(Endpoints::new(vec![endpoint])),
+        certificates: Arc::default(),
+        challenges: Arc::default(),
+        states: Arc::default(),
     };
     let wanted = ListenAddress::Address(([127, 0, 0, 1], 0).into());
     let mut bound = bind_for(wanted, 1).expect("a free port");

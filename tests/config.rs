@@ -119,6 +119,7 @@ fn the_annotated_file_changes_nothing() {
         format!("{:?}", config.defaults),
         format!("{:?}", empty.defaults)
     );
+    assert_eq!(config.acme, empty.acme);
     assert_eq!(format!("{:?}", config.log), format!("{:?}", empty.log));
 }
 
@@ -181,9 +182,6 @@ fn the_annotated_file_names_every_default() {
     }
 }
 
-/// The one warning that an example may earn: it names its hosts as they are, and this version serves them without TLS.
-const ALLOWED_IN_EXAMPLES: &str = "warning[no-tls]:";
-
 #[test]
 fn the_examples_are_fine() {
     for file in toml_files(EXAMPLES)
@@ -192,14 +190,12 @@ fn the_examples_are_fine() {
     {
         let config = load_shipped(file);
         assert!(!config.sites.is_empty(), "{}", file.display());
-        for warning in &config.warnings {
-            let warning = warning.to_string();
-            assert!(
-                warning.starts_with(ALLOWED_IN_EXAMPLES),
-                "{}: {warning}",
-                file.display()
-            );
-        }
+        assert!(
+            config.warnings.is_empty(),
+            "{}: {}",
+            file.display(),
+            rendered(&config.warnings)
+        );
     }
 }
 
@@ -221,7 +217,8 @@ fn the_smallest_example() {
             pipeline: Pipeline::Off,
         })
     );
-    assert_eq!(config.listeners().len(), 1);
+    // Plain, to redirect, and TLS.
+    assert_eq!(config.listeners().len(), 2);
 }
 
 /// A text that is cut anywhere, or lacks any one character, is answered without a panic, and in place.

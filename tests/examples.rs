@@ -58,6 +58,23 @@ impl Example {
         self
     }
 
+    /// With this host served by plain HTTP: what is tested here is the app behind it, not its certificate.
+    #[track_caller]
+    fn plain(mut self, host: &str) -> Example {
+        let forms = [format!("\n\"{host}\" = "), format!("[sites.\"{host}\"")];
+        let is_there = |text: &str| forms.iter().any(|form| text.contains(form));
+        assert!(self.files.iter().any(|(_, text)| is_there(text)), "{host}");
+        for (_, text) in &mut self.files {
+            for form in &forms {
+                *text = text.replace(form, &form.replacen('"', "\"http://", 1));
+            }
+            // A plain site has no certificate.
+            let lines = text.lines().filter(|line| !line.starts_with("tls = "));
+            *text = lines.flat_map(|line| [line, "\n"]).collect();
+        }
+        self
+    }
+
     /// With another of the shipped files, in the folder `sites.d/` beside it.
     fn with_drop_in(mut self, name: &str) -> Example {
         let name = format!("sites.d/{name}");
@@ -88,7 +105,7 @@ impl Example {
     fn start(self) -> Hotgate {
         let folder = self.folder.path();
         let machine = format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\nworkers = 1\nbackend = \"{}\"\n{}\n[log.access]\npath = {:?}\n",
+            "[server]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\nworkers = 1\nbackend = \"{}\"\n{}\n[log.access]\npath = {:?}\n",
             backend(),
             self.server,
             Example::access(folder)
@@ -176,6 +193,8 @@ fn grafana_and_prometheus_by_name() {
         .with_drop_in("prometheus.toml")
         .with_port("\"grafana.example.com\" = 3000", grafana)
         .with_port("to = 9090", metrics)
+        .plain("grafana.example.com")
+        .plain("prometheus.example.com")
         .believing_forwarded()
         .start();
     let elsewhere = ["-H", "X-Forwarded-For: 203.0.113.9"];
@@ -226,8 +245,10 @@ fn apiclub_is_told_the_name_and_the_client() {
     let folder = Folder::new();
     let _app = or_skip!(fastapi(port, &["--no-proxy-headers"]));
     let hotgate = Example::load("apiclub.toml")
-        .with_port("\"apiclub.com\" = 8000", port)
+        .with_port("[sites.\"apiclub.com\"]\nto = 8000", port)
         .with_port("\"apichallenge.com\" = 8000", port)
+        .plain("apiclub.com")
+        .plain("apichallenge.com")
         .start();
     let forged = [
         "-H",
@@ -273,6 +294,7 @@ fn fastapi_in_two_processes_with_limits_by_path() {
         or_skip!(fastapi(two, &arguments)),
     );
     let hotgate = Example::load("fastapi.toml")
+        .plain("api.example.com")
         .with_variable("API_ONE", one)
         .with_variable("API_TWO", two)
         .believing_forwarded()
@@ -382,6 +404,9 @@ fn containers_have_names_below_one_domain() {
         .with_port("\"wiki.example.com\" = 8081", wiki)
         .with_port("\"chat.example.com\" = 8082", chat)
         .with_port("\"*.example.com\" = 8080", rest)
+        .plain("wiki.example.com")
+        .plain("chat.example.com")
+        .plain("*.example.com")
         .start();
     for (host, app) in [
         ("wiki.example.com", "wiki"),

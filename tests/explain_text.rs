@@ -20,7 +20,7 @@ use support::{
 
 /// What it is a case of, and the arguments: those with a space in them stand in quotes.
 #[rustfmt::skip]
-const CASES: [(&str, &str); 32] = [
+const CASES: [(&str, &str); 37] = [
     ("a path with settings of its own, from behind a trusted proxy",
         "explain http://shop.example.com:8080/api/v1?x=1 --from 10.1.2.3 -H 'X-Forwarded-For: 6.6.6.6, 192.0.2.9' -H 'Connection: keep-alive, X-Hop' -H 'X-Hop: 1' -H 'X_Bad: y' -H 'Cookie: a=b'"),
     ("nobody may say who he is",            "explain http://app.example.com:8080/ -H 'X-Forwarded-For: 6.6.6.6'"),
@@ -50,7 +50,12 @@ const CASES: [(&str, &str); 32] = [
     ("a method that is refused",            "explain CONNECT http://shop.example.com:8080/"),
     ("two hosts",                           "explain /x --listener :8080 -H 'Host: a.test' -H 'Host: b.test'"),
     ("the server as a whole",               "explain OPTIONS * -H 'Host: shop.example.com:8080'"),
-    ("an upgrade, and HTTPS",               "explain https://shop.example.com/ws/x -H 'Connection: Upgrade' -H 'Upgrade: h2c, X-Own'"),
+    ("a plain request for a site of HTTPS", "explain http://secure.example.com:8080/x?y"),
+    ("the same from a trusted proxy",       "explain http://secure.example.com:8080/x?y --from 10.1.2.3 -H 'X-Forwarded-Proto: https'"),
+    ("over TLS",                            "explain https://secure.example.com/x?y"),
+    ("a certificate from files, and clients who show one", "explain https://door.example.com:8443/"),
+    ("a name that TLS does not have",       "explain https://shop.example.com/"),
+    ("an upgrade",                          "explain http://shop.example.com:8080/ws/x -H 'Connection: Upgrade' -H 'Upgrade: h2c, X-Own'"),
     ("what is no URL",                      "explain ftp://a.test/"),
     ("no such listener",                    "explain http://a.test/ --listener :81"),
     ("all routes",                          "routes"),

@@ -248,7 +248,7 @@ fn quick_says_each_check_and_serves() {
         "✓ app.localhost: is a local name".to_owned(),
         format!("✓ 127.0.0.1:{port}: the port is free"),
         format!("✓ 127.0.0.1:{}: takes connections", origin.port()),
-        "! certificate: this version has no HTTPS".to_owned(),
+        "✓ certificate: none: the site is served over plain HTTP".to_owned(),
         format!("ready: http://app.localhost:{port}"),
     ];
     let mut from = 0;

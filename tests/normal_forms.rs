@@ -20,7 +20,9 @@ fn as_server_name(text: &str) -> Option<String> {
 }
 
 fn as_key(text: &str) -> Option<String> {
-    let text = format!("[sites]\n{} = 3000", toml_string(text));
+    // No port is another kind's.
+    let server = "http = [\":1\"]\nhttps = [\":2\"]";
+    let text = format!("[server]\n{server}\n[sites]\n{} = 3000", toml_string(text));
     let config = parse(&[Source {
         name: "f.toml",
         text: &text,

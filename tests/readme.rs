@@ -199,13 +199,13 @@ fn what_stands_for_another_proxys_line_is_what_this_version_takes() {
 
 /// A file that has this line in the place that a table of the README names.
 fn placed(place: &str, line: &str) -> String {
-    let site = "[sites.\"http://a.test\"]";
+    let site = "[sites.\"a.test\"]";
     match place {
         "site" if line.starts_with("to = ") => format!("{site}\n{line}\n"),
         "site" => format!("{site}\nto = 1\n{line}\n"),
         "paths" => format!(
             "{site}\nto = 1\n{site_paths}\n{line}\n",
-            site_paths = "[sites.\"http://a.test\".paths]"
+            site_paths = "[sites.\"a.test\".paths]"
         ),
         table => {
             let table = table
@@ -326,8 +326,8 @@ fn next(value: &str, step: i64) -> Option<String> {
 fn at_top(name: &str, value: &str) -> Result<String, String> {
     let config = config(&line(name, value))?;
     Ok(format!(
-        "{:?} {:?} {:?}",
-        config.server, config.log, config.defaults
+        "{:?} {:?} {:?} {:?}",
+        config.server, config.acme, config.log, config.defaults
     ))
 }
 
@@ -348,8 +348,8 @@ fn in_upstream(name: &str, value: &str) -> Result<String, String> {
 fn in_defaults(name: &str, value: &str) -> Result<String, String> {
     let config = config(&format!("[defaults]\n{}", line(name, value)))?;
     Ok(format!(
-        "{:?} {:?} {:?}",
-        config.server, config.log, config.defaults
+        "{:?} {:?} {:?} {:?}",
+        config.server, config.acme, config.log, config.defaults
     ))
 }
 

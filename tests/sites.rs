@@ -157,20 +157,30 @@ fn a_site_with_a_port_of_its_own_listens_there_alone() {
 }
 
 #[test]
-fn a_host_without_http_is_served_on_plain_listeners_with_one_warning() {
+fn a_host_without_http_is_sent_to_https_unless_a_plain_one_stands_beside_it() {
     let origin = named("a");
+    let port = origin.port();
     let hotgate = Hotgate::start(format!(
-        "[sites]\n\"a.test\" = {}\n\"b.test\" = {}\n",
-        origin.port(),
-        origin.port()
+        "[sites]\n\"a.test\" = {port}\n\"b.test\" = {port}\n\"http://b.test\" = {port}\n"
     ));
-    assert_eq!(ask(&hotgate, "a.test", "/").text(), "a /");
-    let warnings = hotgate
-        .stderr()
-        .lines()
-        .filter(|line| line.to_lowercase().contains("warn") && line.contains("tls"))
-        .count();
-    assert_eq!(warnings, 1, "{}", hotgate.stderr());
+    let sent = ask(&hotgate, "A.test.", "/x?y=1");
+    assert_eq!(sent.status, 308);
+    assert_eq!(sent.fields.one("Location"), Some("https://a.test/x?y=1"));
+    assert_eq!(ask(&hotgate, "b.test", "/x").text(), "a /x");
+}
+
+#[test]
+fn what_is_meant_for_an_app_over_tls_never_goes_in_the_clear() {
+    let origin = named("a");
+    let port = origin.port();
+    let hotgate = Hotgate::start(format!(
+        "[sites]\n\"http://a.test\" = \"https://127.0.0.1:{port}\"\n"
+    ));
+    let status = ask(&hotgate, "a.test", "/x").status;
+    assert!(matches!(status, 502 | 503), "{status}");
+    hotgate.stop();
+    let is_secret = |octets: &[u8]| !octets.windows(2).any(|pair| pair == b"/x");
+    assert!(origin.finish().iter().all(|one| is_secret(&one.bytes)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `hotgate check`: every fault of every file at once, and what the machine has to say.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,9 @@ use super::files::{exit_of, read, tell_refused, unreadable};
 use super::json::{diagnostic, print_facts};
 use super::talk::{print, print_painted};
 use crate::config::Config;
-use crate::control::inspect::{Finding, Mark, access, names, ports, unit, upstreams, users};
+use crate::control::inspect::{
+    Finding, Mark, access, certificates, names, ports, unit, upstreams, users,
+};
 use crate::control::load::{Fault, Loaded, Refused, load};
 
 /// What `check` takes.
@@ -47,7 +50,7 @@ pub(super) fn check(named: &[PathBuf], args: &CheckArgs, is_verbose: bool, is_js
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let findings = look(args, &loaded);
+    let findings = look(named, args, &loaded);
     for finding in &findings {
         // What is as it should be is told where it was asked for, and the trial as another user is not.
         let is_asked = finding.code != "access" || args.user.is_some();
@@ -74,7 +77,7 @@ fn verdict(args: &CheckArgs, loaded: &Loaded, findings: &[Finding]) -> Exit {
 }
 
 /// What the machine has to say, as far as it was asked.
-fn look(args: &CheckArgs, loaded: &Loaded) -> Vec<Finding> {
+fn look(named: &[PathBuf], args: &CheckArgs, loaded: &Loaded) -> Vec<Finding> {
     let config = &loaded.config;
     let files: Vec<PathBuf> = loaded
         .files
@@ -82,9 +85,12 @@ fn look(args: &CheckArgs, loaded: &Loaded) -> Vec<Finding> {
         .iter()
         .map(|found| found.path.clone())
         .collect();
+    let now = SystemTime::now();
     let mut findings = access::open_secrets(config);
+    findings.extend(certificates::files(config, now));
     if args.deep {
         findings.extend(names::names(config));
+        findings.extend(certificates::held(config, named, now));
     }
     if args.deep || args.ports {
         findings.extend(ports::ports(config));
@@ -149,7 +155,7 @@ fn check_as_json(named: &[PathBuf], args: &CheckArgs) -> Exit {
             let listeners = listeners
                 .iter()
                 .map(|listener| listener.address.to_string());
-            let findings = look(args, &loaded);
+            let findings = look(named, args, &loaded);
             print_facts(json!({
                 "ok": findings.iter().all(|finding| finding.mark != Mark::Bad),
                 "files": loaded.files.found.iter().map(|found| shown(&found.path)).collect::<Vec<_>>(),

@@ -100,7 +100,9 @@ fn ask_upstreams(forwarded: &Forwarded, method: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let attempts = forwarded.upstreams.iter().zip(&forwarded.heads);
     for (upstream, head) in attempts.take(usize::from(ATTEMPTS_MAX)) {
-        let head = is_sent.then_some(head.as_str());
+        // To an app that speaks TLS nothing is said in the clear: that it takes connections has to do.
+        let is_plain = !upstream.label.starts_with("https://");
+        let head = (is_sent && is_plain).then_some(head.as_str());
         steps.extend(ask(&upstream.target, forwarded.connect_limit, head));
         let is_unconnected = steps
             .last()

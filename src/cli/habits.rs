@@ -96,9 +96,8 @@ const HABITS: [Habit; 14] = [
 ];
 
 /// Verbs that a later version has.
-const LATER: [&str; 20] = [
+const LATER: [&str; 17] = [
     "add",
-    "certs",
     "discover",
     "drain",
     "file-server",
@@ -113,9 +112,7 @@ const LATER: [&str; 20] = [
     "status",
     "support-dump",
     "top",
-    "trust",
     "tune",
-    "untrust",
     "upgrade",
 ];
 

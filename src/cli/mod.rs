@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Facts go to standard output, talk to standard error.
 
 mod bench;
+mod certs;
 mod check;
 mod columns;
 mod completions;
@@ -16,6 +17,7 @@ mod quick;
 mod routes;
 mod run;
 mod talk;
+mod trust;
 mod version;
 
 use std::path::PathBuf;
@@ -69,6 +71,15 @@ enum Verb {
     Explain(explain::ExplainArgs),
     /// List every site and path with its action and where it stands
     Routes,
+    /// Say how it is with each certificate: from whom, how long, when it is renewed, why not
+    #[command(
+        override_usage = "hotgate certs [OPTIONS] [NAME]\n       hotgate certs import PEM KEY\n       hotgate certs import --certbot [DIR]"
+    )]
+    Certs(certs::CertsArgs),
+    /// Have the local CA believed by this machine and the browsers of its user
+    Trust(trust::TrustArgs),
+    /// Have it believed no longer
+    Untrust,
     /// List every key of the configuration: where it may stand, type, default, an example
     ListKeys(list_keys::ListKeysArgs),
     /// Print a script that completes hotgate's words in a shell
@@ -121,6 +132,9 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&config, &args, verbose),
         Verb::Check(args) => check::check(&config, &args, verbose > 0, json),
         Verb::Explain(args) => explain::explain(&config, &args, json),
+        Verb::Certs(args) => certs::certs(&config, &args, json),
+        Verb::Trust(args) => trust::trust(&config, &args, json),
+        Verb::Untrust => trust::untrust(json),
         Verb::ListKeys(args) => list_keys::list_keys(&args, json),
         Verb::Completions(args) => completions::completions(&args, Arguments::command()),
         Verb::Man(args) => man::man(&args, Arguments::command()),

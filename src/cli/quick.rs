@@ -6,7 +6,7 @@ use super::Exit;
 use super::files::parse_and_tell;
 use super::run::run_config;
 use super::talk::say;
-use crate::config::{Config, HostPattern, Source, is_local_name, parse, quoted};
+use crate::config::{Config, HostPattern, Site, Source, is_local_name, parse, quoted};
 use crate::control::inspect::{Finding, Mark, names, ports, upstreams};
 use crate::http::authority::HostName;
 
@@ -23,7 +23,7 @@ pub(super) struct QuickArgs {
     host: Option<String>,
     /// Where its requests go: 3000, 10.0.0.5:3000, unix:/run/app.sock
     target: Option<String>,
-    /// The port to serve it on [default: 8080 for local names, else 80]
+    /// The port to serve it on, by plain HTTP [default: 8080 for local names; a public name is served on 443 by HTTPS]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
 }
@@ -46,7 +46,7 @@ fn demonstration(port: u16) -> Exit {
 
 /// Looks whether a site can be served, says each check aloud, and serves it.
 fn site(host: &str, target: &str, port: Option<u16>) -> Exit {
-    let text = site_text(host, target);
+    let text = site_text(host, target, port.is_some());
     let parsed = match parse_site(&text) {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -71,7 +71,12 @@ fn site(host: &str, target: &str, port: Option<u16>) -> Exit {
     })
     .map_or_else(
         |exit| exit,
-        |()| run_config(config, |addresses| ready(name.as_ref(), addresses)),
+        |()| {
+            let is_https = config.sites.iter().any(Site::is_https);
+            run_config(config, |addresses| {
+                ready(name.as_ref(), is_https, addresses)
+            })
+        },
     )
 }
 
@@ -110,12 +115,19 @@ fn say_checks(
         }
     }
     upstreams::upstreams(config).iter().for_each(&tell);
-    tell(&Finding::new(
-        Mark::Warning,
-        "certificate",
-        "certificate",
-        "this version has no HTTPS: the site is served over plain HTTP",
-    ));
+    let is_https = config.sites.iter().any(Site::is_https);
+    let (mark, what) = match (is_https, is_local) {
+        (true, _) => (
+            Mark::Good,
+            "is obtained by ACME once the site is served; until then http:// says how far it is",
+        ),
+        (false, true) => (Mark::Good, "none: the site is served over plain HTTP"),
+        (false, false) => (
+            Mark::Warning,
+            "none: the site is served over plain HTTP; a public name without --port is HTTPS",
+        ),
+    };
+    tell(&Finding::new(mark, "certificate", "certificate", what));
     Ok(())
 }
 
@@ -141,8 +153,11 @@ fn parse_site(text: &str) -> Result<Config, Exit> {
     })
 }
 
-fn site_text(host: &str, target: &str) -> String {
-    let host = match host.starts_with(':') || host == "*" || host.contains("://") {
+/// A public name is HTTPS, unless it `has_port`, which is a plain one.
+fn site_text(host: &str, target: &str, has_port: bool) -> String {
+    let is_odd = host.starts_with(':') || host == "*" || host.contains("://");
+    let is_public = HostName::parse(host.as_bytes()).is_ok_and(|name| !is_local_name(&name));
+    let host = match is_odd || is_public && !has_port {
         true => host.to_owned(),
         false => format!("http://{host}"),
     };
@@ -165,7 +180,13 @@ fn server_text(port: u16, is_local: bool) -> String {
     )
 }
 
-fn ready(name: Option<&HostName>, addresses: &[SocketAddr]) {
+fn ready(name: Option<&HostName>, is_https: bool, addresses: &[SocketAddr]) {
+    if let (Some(name), true) = (name, is_https) {
+        say(&format!(
+            "ready: https://{name}\n\nEach request leaves a line below. Ctrl-C ends it."
+        ));
+        return;
+    }
     let port = addresses.first().map_or(LOCAL_PORT, SocketAddr::port);
     let name = name.map_or("localhost", HostName::as_str);
     let port = match port {
@@ -211,6 +232,22 @@ fn tell(addresses: &[SocketAddr]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_name_is_https() {
+        for (host, has_port, key) in [
+            ("example.com", false, "example.com"),
+            ("example.com", true, "http://example.com"),
+            ("app.localhost", false, "http://app.localhost"),
+            ("nas", false, "http://nas"),
+            ("http://example.com", false, "http://example.com"),
+            (":8080", false, ":8080"),
+            ("*", false, "*"),
+        ] {
+            let expected = format!("[sites]\n\"{key}\" = 3000\n");
+            assert_eq!(site_text(host, "3000", has_port), expected);
+        }
+    }
 
     #[test]
     fn the_demonstration_is_a_valid_configuration() {

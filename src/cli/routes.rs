@@ -10,7 +10,8 @@ use super::files::read;
 use super::json::print_facts;
 use super::talk::print;
 use crate::config::{
-    Action, Config, Destination, ListenAddress, Listener, Route, Settings, Site, Target,
+    Action, CertificateSource, ClientAuth, Config, Destination, HostPattern, ListenAddress,
+    Listener, ListenerKind, Route, Settings, Site, SiteScheme, Target,
 };
 use crate::policy::pipeline::Pipeline;
 
@@ -35,12 +36,28 @@ fn as_text(config: &Config) -> String {
     };
     for (addresses, listener) in together(config) {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        line(&addresses.join(", "));
+        let addresses = addresses.join(", ");
+        match listener.kind {
+            ListenerKind::Plain => line(&addresses),
+            ListenerKind::Tls => line(&format!("{addresses}, TLS")),
+        }
         if listener.sites.is_empty() {
             line("  no site: every request is answered with 421 (unknown_host)");
         }
         for site in listener.sites.iter().map(|index| &config.sites[*index]) {
-            site_as_text(site, config, &mut line);
+            match (listener.kind, redirect(site, config)) {
+                (ListenerKind::Plain, Some(to)) => {
+                    line(&format!("  {}", clean(config, &site.name)));
+                    line(&clean(
+                        config,
+                        &format!("    redirects to {to}  {}", site.place),
+                    ));
+                }
+                (ListenerKind::Plain, None) => site_as_text(site, None, config, &mut line),
+                (ListenerKind::Tls, _) => {
+                    site_as_text(site, Some(&certificate(site)), config, &mut line);
+                }
+            }
         }
         for (site, winner) in beaten(config, &listener) {
             let name = clean(config, &site.name);
@@ -55,8 +72,20 @@ fn as_text(config: &Config) -> String {
     text
 }
 
-fn site_as_text(site: &Site, config: &Config, line: &mut impl FnMut(&str)) {
-    line(&format!("  {}", clean(config, &site.name)));
+fn site_as_text(
+    site: &Site,
+    certificate: Option<&str>,
+    config: &Config,
+    line: &mut impl FnMut(&str),
+) {
+    let note = certificate.map_or(String::new(), |text| format!("  ({text})"));
+    for (index, part) in wrapped(&clean(config, &format!("{}{note}", site.name)), COLUMNS - 2)
+        .iter()
+        .enumerate()
+    {
+        let indent = if index == 0 { 2 } else { 4 };
+        line(&format!("{:indent$}{part}", ""));
+    }
     let width = |text: &str| text.chars().count();
     let paths = site.routes.iter().map(|route| width(&route.name));
     let path_width = paths.max().unwrap_or(0);
@@ -98,7 +127,9 @@ fn together(config: &Config) -> Vec<(Vec<ListenAddress>, Listener)> {
     let mut groups: Vec<(Vec<ListenAddress>, Listener)> = Vec::new();
     for listener in config.listeners() {
         let same = groups.iter_mut().find(|(_, known)| {
-            known.sites == listener.sites && is_beaten_alike(config, known, &listener)
+            known.kind == listener.kind
+                && known.sites == listener.sites
+                && is_beaten_alike(config, known, &listener)
         });
         match same {
             Some((addresses, _)) => addresses.push(listener.address),
@@ -129,10 +160,49 @@ fn beaten<'c>(config: &'c Config, listener: &Listener) -> Vec<(&'c Site, &'c Sit
         .iter()
         .enumerate()
         .filter(|(index, site)| {
-            !listener.sites.contains(index) && config.is_asked_for(site, &listener.address)
+            !listener.sites.contains(index)
+                && config.is_asked_for(site, listener.kind, &listener.address)
         })
         .filter_map(|(_, site)| Some((site, winner_of(site)?)))
         .collect()
+}
+
+/// Where plain requests for a site of HTTPS are sent; `None` for a site that is served plain.
+fn redirect(site: &Site, config: &Config) -> Option<String> {
+    match site.scheme {
+        SiteScheme::Https => {}
+        SiteScheme::Http | SiteScheme::Both => return None,
+    }
+    let host = match &site.host {
+        HostPattern::Exact(host) => host.to_string(),
+        HostPattern::Wildcard(suffix) => format!("*.{suffix}"),
+        HostPattern::Any => return None,
+    };
+    let port = match site.port.unwrap_or(config.server.public_https) {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    Some(format!("https://{host}{port}"))
+}
+
+/// Where a site's certificate comes from, and whom it lets in.
+fn certificate(site: &Site) -> String {
+    let source = match &site.tls.source {
+        CertificateSource::Acme => "certificate by ACME".to_owned(),
+        CertificateSource::LocalCa => "certificate of hotgate's own authority".to_owned(),
+        CertificateSource::Files(pairs) => {
+            let files: Vec<String> = pairs
+                .iter()
+                .map(|pair| pair.cert.display().to_string())
+                .collect();
+            format!("certificate {}", files.join(", "))
+        }
+    };
+    match &site.tls.client_auth {
+        ClientAuth::Off => source,
+        ClientAuth::Request(_) => format!("{source}; clients are asked for one"),
+        ClientAuth::Require(_) => format!("{source}; clients must show one"),
+    }
 }
 
 /// Each route and the settings that it would have without its own.
@@ -227,14 +297,17 @@ fn as_json(config: &Config) -> Value {
         });
         json!({
             "address": listener.address.to_string(),
-            "sites": sites.map(|site| site_as_json(site, config)).collect::<Vec<_>>(),
+            "tls": listener.kind == ListenerKind::Tls,
+            "sites": sites
+                .map(|site| site_as_json(site, listener.kind, config))
+                .collect::<Vec<_>>(),
             "unreachable": unreachable.collect::<Vec<_>>(),
         })
     };
     json!({ "listeners": listeners.iter().map(listener).collect::<Vec<_>>() })
 }
 
-fn site_as_json(site: &Site, config: &Config) -> Value {
+fn site_as_json(site: &Site, kind: ListenerKind, config: &Config) -> Value {
     let mask = |text: String| config.secrets.mask(&text);
     let route = |(route, outer): (&Route, &Settings)| {
         let targets = match &route.action {
@@ -274,6 +347,18 @@ fn site_as_json(site: &Site, config: &Config) -> Value {
     json!({
         "site": mask(site.name.clone()),
         "generated": site.is_generated,
+        "redirect": redirect(site, config).filter(|_| kind == ListenerKind::Plain).map(mask),
+        "certificate": match (kind, &site.tls.source) {
+            (ListenerKind::Plain, _) => None,
+            (ListenerKind::Tls, CertificateSource::Acme) => Some("acme"),
+            (ListenerKind::Tls, CertificateSource::LocalCa) => Some("local_ca"),
+            (ListenerKind::Tls, CertificateSource::Files(_)) => Some("files"),
+        },
+        "client_auth": match (kind, &site.tls.client_auth) {
+            (ListenerKind::Plain, _) | (_, ClientAuth::Off) => None,
+            (ListenerKind::Tls, ClientAuth::Request(_)) => Some("request"),
+            (ListenerKind::Tls, ClientAuth::Require(_)) => Some("require"),
+        },
         "source": site.place.to_string(),
         "paths": with_outer(site, config).map(route).collect::<Vec<_>>(),
     })

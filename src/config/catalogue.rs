@@ -65,6 +65,26 @@ pub enum Kind {
     Pipeline,
     /// A table of paths.
     Paths,
+    /// A port.
+    Port,
+    /// A string of no set form.
+    Text,
+    /// The path of a file.
+    File,
+    /// `"letsencrypt"`, `"letsencrypt-staging"` or a URL.
+    Authority,
+    /// `["example.com"]`
+    Names,
+    /// A command that `sh -c` runs.
+    Command,
+    /// `{ cert = "a.pem", key = "a-key.pem" }`, or a list.
+    Tls,
+    /// `{ ca = "ca.pem", server_name = "app.internal" }`
+    UpstreamTls,
+    /// `"180d"`, `{ max_age = "180d" }` or `"off"`
+    Hsts,
+    /// The name of a field line, or `"off"`.
+    FieldName,
 }
 
 /// Where a key may stand.
@@ -131,7 +151,16 @@ impl Kind {
             Kind::Targets => "target, or a list".to_owned(),
             Kind::Servers => "address, or a list".to_owned(),
             Kind::Pipeline => "`\"off\"`, `\"auto\"` or a number".to_owned(),
-            Kind::Paths => "table".to_owned(),
+            Kind::Paths | Kind::UpstreamTls => "table".to_owned(),
+            Kind::Port => "port".to_owned(),
+            Kind::Text => "text".to_owned(),
+            Kind::File => "path".to_owned(),
+            Kind::Authority => "`\"letsencrypt\"`, `\"letsencrypt-staging\"` or a URL".to_owned(),
+            Kind::Names => "list of names".to_owned(),
+            Kind::Command => "command".to_owned(),
+            Kind::Tls => "table, or a list".to_owned(),
+            Kind::Hsts => "duration, table or `\"off\"`".to_owned(),
+            Kind::FieldName => "name, or `\"off\"`".to_owned(),
         }
     }
 }
@@ -193,6 +222,12 @@ mod tests {
                     .chain(["sites".to_owned(), "defaults".to_owned()])
                     .collect()
             }
+            Level::Acme => {
+                let own = ["eab", "dns"].map(str::to_owned);
+                own.into_iter().chain(of_table("acme")).collect()
+            }
+            Level::Eab => of_table("acme.eab"),
+            Level::Dns => of_table("acme.dns"),
             Level::Server => of_table("server"),
             Level::Timeouts => of_table("timeouts"),
             Level::Limits => of_table("limits"),
@@ -202,8 +237,18 @@ mod tests {
                 let keys = KEYS.iter().filter(|key| key.levels.upstream);
                 keys.map(|key| key.table().1.to_owned()).collect()
             }
-            // The long form of what `servers` takes.
+            // The long form of what `servers` takes; what stands in other tables that are one value.
             Level::Endpoint => ["address".to_owned()].into(),
+            Level::Tls => ["cert", "key", "client_auth", "client_ca"]
+                .map(str::to_owned)
+                .into(),
+            Level::UpstreamTls => {
+                let keys = ["ca", "server_name", "verify", "cert", "key"];
+                keys.map(str::to_owned).into()
+            }
+            Level::Hsts => ["max_age", "subdomains", "preload"]
+                .map(str::to_owned)
+                .into(),
             Level::Defaults => of_sites(|levels| levels.defaults),
             Level::Site => of_sites(|levels| levels.site),
             Level::Path => of_sites(|levels| levels.path),
@@ -215,6 +260,25 @@ mod tests {
         for (level, keys) in crate::config::keys::KEYS {
             let read: BTreeSet<String> = keys.iter().map(|key| (*key).to_owned()).collect();
             assert_eq!(read, names(level), "{level:?}");
+        }
+    }
+
+    /// What a table is not whole without.
+    fn beside(key: &str) -> &'static str {
+        match key {
+            "acme.eab.key_id" => "hmac_key = \"YWJj\"",
+            "acme.eab.hmac_key" => "key_id = \"k\"",
+            "acme.dns.provider" => "token = \"t\"",
+            "acme.dns.token" => "provider = \"desec\"",
+            "acme.dns.api" => "provider = \"desec\"\ntoken = \"t\"",
+            "acme.dns.command" => "provider = \"exec\"",
+            "acme.dns.server" => "provider = \"rfc2136\"\nkey_name = \"k\"\nkey = \"YWJj\"",
+            "acme.dns.key_name" => "provider = \"rfc2136\"\nserver = \"s\"\nkey = \"YWJj\"",
+            "acme.dns.key" => "provider = \"rfc2136\"\nserver = \"s\"\nkey_name = \"k\"",
+            "acme.dns.algorithm" => {
+                "provider = \"rfc2136\"\nserver = \"s\"\nkey_name = \"k\"\nkey = \"YWJj\""
+            }
+            _ => "",
         }
     }
 
@@ -232,7 +296,9 @@ mod tests {
                         key.levels.global,
                         match key.table() {
                             (Some(_), name) if key.levels.upstream => format!("{name} = {value}"),
-                            (Some(table), name) => format!("[{table}]\n{name} = {value}"),
+                            (Some(table), name) => {
+                                format!("[{table}]\n{name} = {value}\n{}", beside(key.name))
+                            }
                             (None, name) => format!("{name} = {value}"),
                         },
                     ),
@@ -249,14 +315,11 @@ mod tests {
                     ),
                     (
                         key.levels.site,
-                        format!("[sites.\"http://h\"]\n{action}{} = {value}", key.name),
+                        format!("[sites.\"h\"]\n{action}{} = {value}", key.name),
                     ),
                     (
                         key.levels.path,
-                        format!(
-                            "[sites.\"http://h\".paths.\"/p\"]\n{action}{} = {value}",
-                            key.name
-                        ),
+                        format!("[sites.\"h\".paths.\"/p\"]\n{action}{} = {value}", key.name),
                     ),
                 ];
                 for (is_there, text) in rows {

@@ -17,13 +17,13 @@ use super::generated::Generated;
 use super::grow::grow;
 use super::host::HostKey;
 use super::keys::{Level, refuse};
-use super::model::{Config, Log, Server, Site, SiteScheme};
+use super::model::{Config, Log, Server};
 use super::place::{File, FileKind, Source};
 use super::raw::entries;
 use super::settings::{Given, Scope};
 use super::tree::Member;
 use super::upstreams::Upstreams;
-use super::{layers, log, other_language, server, settings, site, traps, usefulness};
+use super::{acme, layers, log, other_language, reach, server, settings, site, traps, usefulness};
 
 /// Reads texts that stand beside each other, as one layer and without an environment: see [`parse_files`].
 ///
@@ -90,7 +90,7 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
         given,
         keys,
     } = read;
-    unreachable_sites(&config, &keys, &mut faults);
+    reach::check(&merged, &config, &keys.of_sites, &mut faults);
     for (index, (file, (_, errors))) in files.iter().zip(&parsed).enumerate() {
         if file.kind != FileKind::Generated {
             syntax(errors, index, sources[index].text, &mut faults);
@@ -104,6 +104,7 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
     }
     if !faults.has_errors() {
         usefulness::warn(&merged, &config, &mut faults);
+        reach::warn(&merged, &config, &keys.of_sites, &mut faults);
     }
     let mut discovered = Generated::beside(&config, &given, surroundings);
     for (index, (file, (table, errors))) in files.iter().zip(&parsed).enumerate() {
@@ -121,7 +122,6 @@ pub fn parse_files(files: &[File], surroundings: &Surroundings) -> Result<Config
             discovered.add(&tree, &mut config, &mut faults);
         }
     }
-    plain_sites(&config, &keys, &mut faults);
     config.secrets = faults.secrets.clone();
     config.secret_files = std::mem::take(&mut expander.files);
     let (errors, warnings) = faults.into_errors_and_warnings();
@@ -154,6 +154,7 @@ impl Default for Reading {
         Reading {
             config: Config {
                 server: Server::default(),
+                acme: Default::default(),
                 log: Log::default(),
                 defaults: Default::default(),
                 default_origins: Default::default(),
@@ -175,7 +176,7 @@ impl Reading {
     fn of(tree: &[Member], is_last: bool, is_legible: bool, faults: &mut Faults) -> Reading {
         let mut read = Reading::default();
         let mut upstreams = Upstreams::none(is_last && is_legible);
-        read.globals(tree, faults);
+        read.globals(tree, is_last && is_legible, faults);
         read.config.defaults = read.given.settings.clone();
         read.config.default_origins = read.given.origins.clone();
         let named = entries(tree).into_iter();
@@ -187,7 +188,7 @@ impl Reading {
         read
     }
 
-    fn globals(&mut self, tree: &[Member], faults: &mut Faults) {
+    fn globals(&mut self, tree: &[Member], is_whole: bool, faults: &mut Faults) {
         let mut defaults = None;
         for entry in entries(tree) {
             match entry.name {
@@ -197,6 +198,7 @@ impl Reading {
                 }
                 "timeouts" => settings::timeouts(&entry, Scope::Global, &mut self.given, faults),
                 "limits" => settings::limits(&entry, Scope::Global, &mut self.given, faults),
+                "acme" => acme::acme(&entry, &mut self.config.acme, is_whole, faults),
                 "log" => log::log(&entry, &mut self.config.log, faults),
                 "defaults" => defaults = Some(entry),
                 "upstreams" | "sites" => {}
@@ -248,79 +250,6 @@ impl Reading {
             }
         }
     }
-}
-
-/// A plain site that has another in front of it on every listener is a fault like a host that is set twice.
-fn unreachable_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
-    let listeners = config.listeners();
-    let is_served = |index: usize| {
-        listeners
-            .iter()
-            .any(|listener| listener.sites.contains(&index))
-    };
-    // Only where one host has several keys, so that ten thousand sites do not cost their square.
-    let mut same: HashMap<_, Vec<usize>> = HashMap::new();
-    for (index, site) in config.sites.iter().enumerate() {
-        same.entry(&site.host).or_default().push(index);
-    }
-    for of_host in same.into_values().filter(|of_host| of_host.len() > 1) {
-        let Some(owner) = of_host.iter().find(|index| is_served(**index)) else {
-            continue;
-        };
-        for index in of_host
-            .iter()
-            .filter(|index| config.sites[**index].scheme == SiteScheme::Http)
-        {
-            if is_served(*index) {
-                continue;
-            }
-            let (name, key) = &keys.of_sites[*index];
-            let owner = &config.sites[*owner];
-            let message = format!("the site `{name}` is never reached");
-            let fault = Fault::new("duplicate-host", key.clone(), message);
-            faults.error(fault.label(format!(
-                "`{}` at {} has its host on every listener",
-                owner.name, owner.place
-            )));
-        }
-    }
-}
-
-/// One warning for all sites that would have HTTPS if this version had it.
-fn plain_sites(config: &Config, keys: &Keys, faults: &mut Faults) {
-    let is_meant_for_tls = |site: &&Site| site.scheme == SiteScheme::Auto;
-    let count = config.sites.iter().filter(is_meant_for_tls).count();
-    let Some(first) = config.sites.iter().position(|site| is_meant_for_tls(&site)) else {
-        return;
-    };
-    let with_port: Vec<&str> = config
-        .sites
-        .iter()
-        .filter(|site| is_meant_for_tls(site) && site.port.is_some())
-        .map(|site| site.name.as_str())
-        .collect();
-
-    // Generated sites stand last, so the first is hand-written, or there is nobody to tell.
-    let Some((name, key)) = keys.of_sites.get(first) else {
-        return;
-    };
-    let message = match count {
-        1 => "1 site is served over plain HTTP, because this version has no TLS".to_owned(),
-        _ => format!("{count} sites are served over plain HTTP, because this version has no TLS"),
-    };
-    let label = match with_port.as_slice() {
-        [] => String::new(),
-        [one] => format!("`{one}` is served on the plain listeners, not on its port"),
-        [one, rest @ ..] => {
-            format!(
-                "`{one}` and {} more are served on the plain listeners, not on their ports",
-                rest.len()
-            )
-        }
-    };
-    let meant = format!("{:?}", format!("http://{name}"));
-    let fault = Fault::new("no-tls", key.clone(), message).label(label);
-    faults.warning(fault.replace(key.clone(), meant));
 }
 
 /// Faults of form that are looked into, of one source: each looks back for its table.

@@ -9,8 +9,7 @@ use super::upstreams::{ENDPOINTS_MAX, Named, Upstreams, fault_of_name};
 use crate::policy::pipeline::Pipeline;
 
 /// What a message says that a target is.
-const EXPECTED: &str =
-    "a port, \"HOST:PORT\", \"unix:/PATH\", the name of an upstream or a list of these";
+const EXPECTED: &str = "a port, \"HOST:PORT\", \"https://HOST\", \"unix:/PATH\", the name of an upstream or a list of these";
 
 /// As many names as a message lists.
 const NAMES_SHOWN_MAX: usize = 8;

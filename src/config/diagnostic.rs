@@ -31,6 +31,9 @@ pub(super) const NO_ACTION: &str = "no-action";
 /// The code of an upstream that lacks servers, and of a server that lacks an address: likewise.
 pub(super) const NO_SERVERS: &str = "no-servers";
 
+/// The code of a table that lacks a key: likewise.
+pub(super) const INCOMPLETE: &str = "incomplete";
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -344,8 +347,8 @@ impl<'s> Faults<'s> {
         // What was said of these ranges may be what is dropped now.
         self.poisoned.clear();
         self.found.retain(|found| {
-            let is_lack =
-                found.is_of_nothing || [NO_ACTION, NO_SERVERS].contains(&found.diagnostic.code);
+            let is_lack = found.is_of_nothing
+                || [NO_ACTION, NO_SERVERS, INCOMPLETE].contains(&found.diagnostic.code);
             let is_before = found.offset < end && !is_lack;
             found.source != source || is_before || (found.offset < start && !found.is_of_nothing)
         });

@@ -4,6 +4,7 @@
 //! what differs from its site.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -11,6 +12,9 @@ use ipnet::IpNet;
 use super::model::{
     Action, Backend, Config, EndpointAddress, HostHeader, Level, Limits, LogFormat, LogTarget, Pin,
     Redact, Route, Settings, Site, Target, Timeouts, UnknownHost, Upstream,
+};
+use super::model_tls::{
+    Acme, CertificateSource, ChallengeChoice, ClientAuth, DnsProvider, Hsts, PemPair, UpstreamTls,
 };
 use super::origins::Origins;
 use super::units::{write_duration, write_size};
@@ -39,6 +43,7 @@ impl Config {
         for (key, value) in own_settings(given, &none, true) {
             out.key(key, &value, &origin(origins, key));
         }
+        out.acme(&self.acme);
         out.head("log");
         out.key("level", level(self.log.level), "");
         out.head("log.access");
@@ -118,6 +123,12 @@ impl Writer {
             &list(server.http.iter().map(ToString::to_string)),
             "",
         );
+        self.key(
+            "https",
+            &list(server.https.iter().map(ToString::to_string)),
+            "",
+        );
+        self.key("public_https", &server.public_https.to_string(), "");
         self.key("workers", &count(server.workers), "");
         self.key(
             "pin",
@@ -148,6 +159,44 @@ impl Writer {
             &quoted(&write_duration(server.drain_timeout)),
             "",
         );
+    }
+
+    fn acme(&mut self, acme: &Acme) {
+        self.head("acme");
+        let optional = [("email", &acme.email), ("on_change", &acme.on_change)];
+        for (key, text) in optional {
+            if let Some(text) = text {
+                self.key(key, &quoted(text), "");
+            }
+        }
+        self.key("ca", &quoted(&acme.ca), "");
+        if let Some(root) = &acme.ca_root {
+            self.key("ca_root", &path(root), "");
+        }
+        let challenge = match acme.challenge {
+            ChallengeChoice::Auto => "auto",
+            ChallengeChoice::Http01 => "http-01",
+            ChallengeChoice::TlsAlpn01 => "tls-alpn-01",
+            ChallengeChoice::Dns01 => "dns-01",
+        };
+        self.key("challenge", &quoted(challenge), "");
+        let names = acme.wildcards.iter().map(|name| name.as_str().to_owned());
+        self.key("wildcards", &list(names), "");
+        if let Some(eab) = &acme.eab {
+            let key_id = quoted(&eab.key_id);
+            self.key(
+                "eab",
+                &format!("{{ key_id = {key_id}, hmac_key = {SECRET} }}"),
+                "",
+            );
+        }
+        if let Some(dns) = &acme.dns {
+            self.head("acme.dns");
+            self.key("provider", &quoted(dns.name()), "");
+            for (key, value) in provider(dns) {
+                self.key(key, &value, "");
+            }
+        }
     }
 
     fn upstream(&mut self, upstream: &Upstream) {
@@ -184,6 +233,9 @@ impl Writer {
             false => "",
         };
         self.line(&format!("[{table}] # {}{note}", site.place));
+        if let Some(tls) = tls(site) {
+            self.key("tls", &tls, "");
+        }
         self.route(whole, defaults);
         for path in paths {
             self.line(&format!(
@@ -234,6 +286,108 @@ impl Writer {
     }
 }
 
+/// What stands for a token or a key.
+const SECRET: &str = "\"***\"";
+
+/// The keys of a provider's table beside `provider`.
+fn provider(dns: &DnsProvider) -> Vec<(&'static str, String)> {
+    match dns {
+        DnsProvider::Cloudflare { token: _, api }
+        | DnsProvider::Hetzner { token: _, api }
+        | DnsProvider::Desec { token: _, api } => {
+            let api = api.iter().map(|api| ("api", quoted(api)));
+            [("token", SECRET.to_owned())]
+                .into_iter()
+                .chain(api)
+                .collect()
+        }
+        DnsProvider::Rfc2136 {
+            server,
+            key_name,
+            algorithm,
+            key: _,
+        } => vec![
+            ("server", quoted(server)),
+            ("key_name", quoted(key_name)),
+            ("algorithm", quoted(algorithm)),
+            ("key", SECRET.to_owned()),
+        ],
+        DnsProvider::Exec { command } => vec![("command", quoted(command))],
+    }
+}
+
+/// What a site's `tls` would have to say; nothing where it is as its key makes it.
+fn tls(site: &Site) -> Option<String> {
+    let of_pair = |pair: &PemPair| vec![("cert", path(&pair.cert)), ("key", path(&pair.key))];
+    let mut tables: Vec<Vec<(&str, String)>> = match &site.tls.source {
+        CertificateSource::Files(pairs) => pairs.iter().map(of_pair).collect(),
+        CertificateSource::Acme | CertificateSource::LocalCa => Vec::new(),
+    };
+    let asked = match &site.tls.client_auth {
+        ClientAuth::Off => None,
+        ClientAuth::Request(ca) => Some(("request", ca)),
+        ClientAuth::Require(ca) => Some(("require", ca)),
+    };
+    if let Some((mode, ca)) = asked {
+        let asked = [("client_auth", quoted(mode)), ("client_ca", path(ca))];
+        match tables.first_mut() {
+            Some(first) => first.extend(asked),
+            None => tables.push(asked.into()),
+        }
+    }
+    let tables: Vec<String> = tables.iter().map(|keys| table(keys)).collect();
+    match tables.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(format!("[{}]", several.join(", "))),
+    }
+}
+
+fn hsts(hsts: Option<Hsts>) -> String {
+    let Some(hsts) = hsts else {
+        return quoted("off");
+    };
+    let mut keys = vec![("max_age", quoted(&write_duration(hsts.max_age)))];
+    let switches = [("subdomains", hsts.subdomains), ("preload", hsts.preload)];
+    let on = switches.into_iter().filter(|(_, is_on)| *is_on);
+    keys.extend(on.map(|(key, is_on)| (key, is_on.to_string())));
+    match keys.as_slice() {
+        [(_, max_age)] => max_age.clone(),
+        keys => table(keys),
+    }
+}
+
+fn upstream_tls(tls: &UpstreamTls) -> String {
+    let mut keys = Vec::new();
+    keys.extend(tls.ca.iter().map(|ca| ("ca", path(ca))));
+    let name = tls.server_name.iter();
+    keys.extend(name.map(|name| ("server_name", quoted(name))));
+    if !tls.verify {
+        keys.push(("verify", "false".to_owned()));
+    }
+    if let Some(pair) = &tls.cert {
+        keys.push(("cert", path(&pair.cert)));
+        keys.push(("key", path(&pair.key)));
+    }
+    table(&keys)
+}
+
+/// An inline table.
+fn table(keys: &[(&str, String)]) -> String {
+    let keys: Vec<String> = keys
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
+    match keys.as_slice() {
+        [] => "{}".to_owned(),
+        keys => format!("{{ {} }}", keys.join(", ")),
+    }
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
 fn origin(origins: &Origins, key: &str) -> String {
     origins.of(key).map(ToString::to_string).unwrap_or_default()
 }
@@ -263,6 +417,12 @@ fn own_settings(ours: &Settings, outer: &Settings, is_all: bool) -> Vec<(&'stati
                     Allow::Nets(nets) => networks(nets),
                 },
             ),
+            ("hsts", hsts(settings.hsts)),
+            (
+                "client_cert_header",
+                quoted(settings.client_cert_header.as_deref().unwrap_or("off")),
+            ),
+            ("upstream_tls", upstream_tls(&settings.upstream_tls)),
         ]
     };
     let pairs = written(ours).into_iter().zip(written(outer));
@@ -276,6 +436,7 @@ fn own_settings(ours: &Settings, outer: &Settings, is_all: bool) -> Vec<(&'stati
 fn timeouts(timeouts: &Timeouts) -> Vec<(&'static str, String)> {
     let text = |duration: Duration| quoted(&write_duration(duration));
     let Timeouts {
+        handshake,
         header,
         body_idle,
         write_idle,
@@ -286,6 +447,7 @@ fn timeouts(timeouts: &Timeouts) -> Vec<(&'static str, String)> {
         upstream_idle,
     } = timeouts;
     vec![
+        ("handshake", text(*handshake)),
         ("header", text(*header)),
         ("body_idle", text(*body_idle)),
         ("write_idle", text(*write_idle)),
@@ -328,7 +490,9 @@ fn target(target: &Target) -> String {
 fn address(endpoint: &EndpointAddress) -> String {
     match endpoint {
         EndpointAddress::Port(port) => port.to_string(),
-        EndpointAddress::Tcp { .. } | EndpointAddress::Unix(_) => quoted(&endpoint.to_string()),
+        EndpointAddress::Tcp { .. } | EndpointAddress::Https { .. } | EndpointAddress::Unix(_) => {
+            quoted(&endpoint.to_string())
+        }
     }
 }
 
@@ -374,7 +538,10 @@ mod tests {
 
     /// What two configurations must have in common: everything but where it stands.
     fn essence(config: &Config) -> String {
-        let mut essence = format!("{:?} {:?} {:?}", config.server, config.log, config.defaults);
+        let mut essence = format!(
+            "{:?} {:?} {:?} {:?}",
+            config.server, config.acme, config.log, config.defaults
+        );
         for upstream in &config.upstreams {
             essence += &format!(
                 "\n{} {:?} {:?}",
@@ -383,9 +550,16 @@ mod tests {
         }
         for site in &config.sites {
             essence += &format!(
-                "\n{} {:?} {:?} {:?}",
-                site.name, site.host, site.scheme, site.port
+                "\n{} {:?} {:?} {:?} {:?}",
+                site.name, site.host, site.scheme, site.port, site.tls.client_auth
             );
+            essence += &match &site.tls.source {
+                crate::config::CertificateSource::Files(pairs) => {
+                    let paths = pairs.iter().map(|pair| (&pair.cert, &pair.key));
+                    format!("{:?}", paths.collect::<Vec<_>>())
+                }
+                other => format!("{other:?}"),
+            };
             for route in &site.routes {
                 essence += &format!(
                     "\n  {} {:?} {:?} {:?}",
@@ -438,6 +612,23 @@ mod tests {
         );
         check("[sites]\n\"http://a\" = { to = 1, paths.\"/$${x}\" = 2 }");
         check("[sites]\n\"example.com\" = 1\n\"*.example.com:8443\" = 2\n\"*\" = 3\n\":8080\" = 4");
+    }
+
+    #[test]
+    fn what_is_written_of_tls_reads_back() {
+        check(
+            "[server]\nhttps = [\":8443\", \"[::1]:8444\"]\npublic_https = 8443\n[timeouts]\nhandshake = \"5s\"",
+        );
+        check("[server]\nhttps = []");
+        check(
+            "[acme]\nemail = \"a@b.c\"\nca = \"letsencrypt-staging\"\nca_root = \"/r.pem\"\nchallenge = \"http-01\"\nwildcards = [\"b.example\"]\non_change = \"a \\\"b\\\"\"\n[acme.dns]\nprovider = \"exec\"\ncommand = \"x\"",
+        );
+        check(
+            "[sites.\"a.example\"]\nto = \"https://app\"\ntls = { cert = \"/a.pem\", key = \"/a.key\", client_auth = \"request\", client_ca = \"/c.pem\" }\nhsts = { max_age = \"365d\", subdomains = true, preload = true }\nclient_cert_header = \"X-Subject\"\n[sites.\"*\"]\nto = 1\ntls = [{ cert = \"/a.pem\", key = \"/a.key\" }, { cert = \"/b.pem\", key = \"/b.key\" }]\n[sites.\"b.example:8443\"]\nto = 1\ntls = { client_auth = \"require\", client_ca = \"/c.pem\" }",
+        );
+        check(
+            "[defaults]\nhsts = \"1h\"\nclient_cert_header = \"X-S\"\nupstream_tls = { ca = \"/c.pem\", server_name = \"x\" }\n[sites.\"http://a\"]\nto = \"https://b:1\"\nhsts = \"off\"\nclient_cert_header = \"off\"\nupstream_tls = {}\npaths.\"/p\" = { upstream_tls = { verify = false } }",
+        );
     }
 
     #[test]

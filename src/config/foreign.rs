@@ -104,9 +104,6 @@ fn ours(word: &Word, words: &[&str]) -> String {
         (Mend::Header, _) if is_sent_anyway() => {
             "here `Host`, `X-Real-IP` and `X-Forwarded-…` are sent, and websockets pass, by themselves: leave the line out".to_owned()
         }
-        (Mend::To, Ours::Is(_)) if words.iter().any(|word| word.starts_with("https://")) => {
-            "here it is `to`, which has no `https://` targets in this version yet".to_owned()
-        }
         (_, Ours::Is(text)) => format!("here it is {text}"),
         (_, Ours::Later(text)) => {
             format!("here it is {text}, which this version does not have yet")
@@ -129,9 +126,6 @@ fn mend(word: &Word, words: &[&str], value: &Value, at: Where) -> Option<Written
     match word.mend {
         Mend::Nothing => None,
         Mend::To => {
-            if words.iter().any(|word| word.starts_with("https://")) {
-                return None;
-            }
             let targets = targets(words);
             Some(match at {
                 Where::Site => Written::Line(format!("to = {targets}")),
@@ -140,7 +134,7 @@ fn mend(word: &Word, words: &[&str], value: &Value, at: Where) -> Option<Written
         }
         Mend::SiteHeader => Some(Written::Lines(format!("[sites.{:?}]", host_of(words)))),
         Mend::SiteLine => Some(Written::Lines(site_line(words, &targets(words)))),
-        Mend::Http => header("server.http", &format!("[{}]", addresses(words))),
+        Mend::Http => Some(listeners(words, at)),
         Mend::AccessLog => match file(words) {
             Some("off") if at == Where::Site => header("log", "false"),
             Some(path) => header("log.access.path", &format!("{path:?}")),
@@ -170,7 +164,10 @@ fn mend(word: &Word, words: &[&str], value: &Value, at: Where) -> Option<Written
 /// `key = value` as it is written here: `timeouts.connect` in a site, `connect` in `[timeouts]`, else with its header.
 fn setting(path: &str, value: &str, at: Where) -> Written {
     let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
-    let is_for_all = ["server", "log", "log.access"].contains(&table)
+    if path == "tls" && at != Where::Site {
+        return Written::Lines(format!("[sites.\"example.com\"]\nto = 3000\ntls = {value}"));
+    }
+    let is_for_all = ["server", "acme", "log", "log.access"].contains(&table)
         || ["timeouts.header", "limits.header_size"].contains(&path);
     let own = match at {
         Where::Top | Where::Hosts(_) | Where::Site => None,
@@ -267,20 +264,55 @@ fn host_of<'w>(words: &[&'w str]) -> &'w str {
     }
 }
 
-/// `":80"`, or several with commas between.
-fn addresses(words: &[&str]) -> String {
+/// `http = [":80"]`, `https = [":443"]`, or both: 443 is for TLS, and so is every port of a line that says so.
+fn listeners(words: &[&str], at: Where) -> Written {
     let port = |word: &&str| {
         let port = word.rsplit(':').next()?.parse::<u16>().ok()?;
-        (port > 0).then(|| format!("\":{port}\""))
+        (port > 0).then_some(port)
     };
-    let mut found: Vec<String> = words.iter().filter_map(port).collect();
-    // Plain HTTP alone, in this version.
-    found.retain(|address| address != "\":443\"");
-    found.dedup();
-    if found.is_empty() {
-        return "\":80\"".to_owned();
+    let mut ports: Vec<u16> = words.iter().filter_map(port).collect();
+    ports.dedup();
+    let is_all_tls = words.contains(&"ssl");
+    let (tls, plain): (Vec<u16>, Vec<u16>) = ports
+        .into_iter()
+        .partition(|port| is_all_tls || *port == 443);
+    let line = |key: &str, ports: &[u16]| {
+        let ports: Vec<String> = ports.iter().map(|port| format!("\":{port}\"")).collect();
+        format!("{key} = [{}]", ports.join(", "))
+    };
+    let lines = match (plain.as_slice(), tls.as_slice()) {
+        ([], []) => line("http", &[80]),
+        (plain, []) => line("http", plain),
+        ([], tls) => line("https", tls),
+        (plain, tls) => format!("{}\n{}", line("http", plain), line("https", tls)),
+    };
+    match at {
+        Where::Server => Written::Line(lines),
+        Where::Top
+        | Where::Timeouts
+        | Where::Limits
+        | Where::Log
+        | Where::Hosts(_)
+        | Where::Site => Written::Lines(format!("[server]\n{lines}")),
     }
-    found.join(", ")
+}
+
+/// A table with a certificate and its key, one of which is theirs.
+fn pair(words: &[&str], is_key: bool) -> String {
+    let usual = match is_key {
+        true => "/etc/hotgate/example.com-key.pem",
+        false => "/etc/hotgate/example.com.pem",
+    };
+    let theirs = words.first().copied().unwrap_or(usual);
+    let stem = theirs.rsplit_once('.').map_or(theirs, |(stem, _)| stem);
+    let (cert, key) = match is_key {
+        true => (
+            format!("{}.pem", stem.trim_end_matches("-key")),
+            theirs.to_owned(),
+        ),
+        false => (theirs.to_owned(), format!("{stem}-key.pem")),
+    };
+    format!("{{ cert = {cert:?}, key = {key:?} }}")
 }
 
 /// The file that a log goes to: a path, or "off".
@@ -363,6 +395,19 @@ fn spelled(kind: Kind, words: &[&str], value: &Value) -> String {
                 .any(|word| ["off", "false", "no"].contains(&word.to_ascii_lowercase().as_str()))
                 || *value == Value::Boolean(false);
             if is_off { off } else { on }.to_owned()
+        }
+        Kind::Text(usual) => format!("{:?}", words.first().copied().unwrap_or(usual)),
+        Kind::InTable(key, usual) => {
+            let theirs = words.first().copied().unwrap_or(usual);
+            format!("{{ {key} = {theirs:?} }}")
+        }
+        Kind::Pair => pair(words, false),
+        Kind::PairOfKey => pair(words, true),
+        Kind::ClientCa => {
+            let is_file = |word: &&&str| word.contains('/');
+            let ca = words.iter().find(is_file).copied();
+            let ca = ca.unwrap_or("/etc/hotgate/clients.pem");
+            format!("{{ client_auth = \"require\", client_ca = {ca:?} }}")
         }
         Kind::LogFormat => {
             let is_combined = words

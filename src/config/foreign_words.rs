@@ -5,7 +5,10 @@
 
 use Mend::{AccessLog, Entry, Header, Http, LogLevel, Nothing, Set, SiteHeader, SiteLine, To};
 use Ours::{Absent, Is, Later, Needless};
-use Value::{Bytes, Count, LogFormat, Millis, Networks, Product, Seconds, Size, Switch};
+use Value::{
+    Bytes, ClientCa, Count, InTable, LogFormat, Millis, Networks, Pair, PairOfKey, Product,
+    Seconds, Size, Switch, Text,
+};
 
 /// One word that people bring along.
 pub(super) struct Word {
@@ -39,7 +42,7 @@ pub(super) enum Mend {
     SiteHeader,
     /// `[sites]` and `"example.com" = 3000`
     SiteLine,
-    /// `[server]` and `http = [":80"]`
+    /// `[server]` and `http = [":80"]`, or `https` where theirs is for TLS.
     Http,
     /// The file in `[log.access]`; `log = false` for "off".
     AccessLog,
@@ -71,6 +74,16 @@ pub(super) enum Value {
     /// The first value for theirs that is on, the second for off; TOML both.
     Switch(&'static str, &'static str),
     LogFormat,
+    /// The first word in quotes.
+    Text(&'static str),
+    /// The same under a key of a table.
+    InTable(&'static str, &'static str),
+    /// A certificate's file with a key's beside it.
+    Pair,
+    /// A key's file with a certificate's beside it.
+    PairOfKey,
+    /// The file of those who sign clients' certificates.
+    ClientCa,
 }
 
 const fn word(theirs: &'static str, whose: &'static str, ours: Ours, mend: Mend) -> Word {
@@ -97,7 +110,7 @@ const MIB: u64 = 1 << 20;
 pub(super) const WORDS: &[Word] = &[
     word("proxy_pass", NGINX, Is("`to`"), To),
     word("server_name", NGINX, Is("the site's key"), SiteHeader),
-    word("listen", NGINX, Is("`http` in `[server]`"), Http),
+    word("listen", NGINX, Is("`http` and `https` in `[server]`"), Http),
     word("client_max_body_size", NGINX, Is("`limits.body`"), Set("limits.body", Size(0, u64::MAX, "10MiB"))),
     word("location", NGINX, Is("a key of the site's `paths`, as in `paths.\"/api\" = 3000`"), Nothing),
     word("upstream", NGINX, Is("a list in `to`"), To),
@@ -130,12 +143,22 @@ pub(super) const WORDS: &[Word] = &[
     word("proxy_redirect", NGINX, Needless("apps are told host and scheme, and their `Location` is passed on as it is"), Nothing),
     word("proxy_next_upstream", NGINX, Later("`retry` in `[upstreams.NAME]`"), Nothing),
     word("proxy_cache", NGINX, Absent("nothing is cached"), Nothing),
-    word("proxy_ssl_verify", NGINX, Later("`upstream_tls`"), Nothing),
+    word("proxy_ssl_verify", NGINX, Is("`verify` in `upstream_tls`"), Set("upstream_tls", Switch("{ verify = true }", "{ verify = false }"))),
+    word("proxy_ssl_trusted_certificate", NGINX, Is("`ca` in `upstream_tls`"), Set("upstream_tls", InTable("ca", "/etc/hotgate/internal-ca.pem"))),
+    word("proxy_ssl_name", NGINX, Is("`server_name` in `upstream_tls`"), Set("upstream_tls", InTable("server_name", "app.internal"))),
+    word("proxy_ssl_server_name", NGINX, Needless("the name is always sent"), Nothing),
     word("underscores_in_headers", NGINX, Is("`underscore_headers`"), Set("underscore_headers", Switch("true", "false"))),
-    word("ssl_certificate", NGINX, Later("`tls = { cert = …, key = … }`"), Nothing),
-    word("ssl_certificate_key", NGINX, Later("`tls = { cert = …, key = … }`"), Nothing),
-    word("ssl_protocols", NGINX, Needless("TLS, once this has it, is 1.2 and 1.3"), Nothing),
-    word("ssl_ciphers", NGINX, Needless("TLS, once this has it, brings its own"), Nothing),
+    word("ssl_certificate", NGINX, Is("`cert` in `tls`"), Set("tls", Pair)),
+    word("ssl_certificate_key", NGINX, Is("`key` in `tls`"), Set("tls", PairOfKey)),
+    word("ssl_protocols", NGINX, Needless("TLS is 1.2 and 1.3"), Nothing),
+    word("ssl_ciphers", NGINX, Needless("only ciphers that are safe are spoken"), Nothing),
+    word("ssl_prefer_server_ciphers", NGINX, Needless("only ciphers that are safe are spoken"), Nothing),
+    word("ssl_dhparam", NGINX, Needless("only ciphers that are safe are spoken"), Nothing),
+    word("ssl_session_cache", NGINX, Needless("sessions are resumed by themselves"), Nothing),
+    word("ssl_session_tickets", NGINX, Needless("sessions are resumed by themselves"), Nothing),
+    word("ssl_client_certificate", NGINX, Is("`client_ca` in `tls`"), Set("tls", ClientCa)),
+    word("ssl_verify_client", NGINX, Is("`client_auth` in `tls`, with `client_ca`"), Set("tls", ClientCa)),
+    word("ssl_reject_handshake", NGINX, Needless("unknown names are always refused"), Nothing),
     word("auth_basic", NGINX, Later("`basic_auth`, with names of `[users]`"), Nothing),
     word("auth_basic_user_file", NGINX, Later("`basic_auth`, with names of `[users]`"), Nothing),
     word("auth_request", NGINX, Later("`forward_auth`"), Nothing),
@@ -177,15 +200,21 @@ pub(super) const WORDS: &[Word] = &[
     word("request_body", CADDY, Is("`limits.body`"), Set("limits.body", Size(0, u64::MAX, "10MiB"))),
     word("basicauth", CADDY, Later("`basic_auth`, with names of `[users]`"), Nothing),
     word("php_fastcgi", CADDY, Later("`php`"), Nothing),
-    word("transport", CADDY, Is("`timeouts` for its times; for TLS to the app `upstream_tls`, in a later version"), Nothing),
+    word("transport", CADDY, Is("`timeouts` for its times; for TLS to the app `https://` in `to`, and `upstream_tls`"), Nothing),
+    word("tls_insecure_skip_verify", CADDY, Is("`verify` in `upstream_tls`"), Entry("upstream_tls", "{ verify = false }")),
+    word("tls_trusted_ca_certs", CADDY, Is("`ca` in `upstream_tls`"), Set("upstream_tls", InTable("ca", "/etc/hotgate/internal-ca.pem"))),
+    word("tls_server_name", CADDY, Is("`server_name` in `upstream_tls`"), Set("upstream_tls", InTable("server_name", "app.internal"))),
+    word("acme_ca", CADDY, Is("`ca` in `[acme]`"), Set("acme.ca", Text("letsencrypt"))),
+    word("acme_dns", CADDY, Is("`[acme.dns]`"), Nothing),
+    word("local_certs", CADDY, Needless("local names have hotgate's own certificates by themselves"), Nothing),
     word("flush_interval", CADDY, Needless("each piece of an answer is passed on at once"), Nothing),
     word("lb_policy", CADDY, Later("`balance` in `[upstreams.NAME]`"), Nothing),
     word("health_uri", CADDY, Later("`health` in `[upstreams.NAME]`"), Nothing),
     word("auto_https", CADDY, Is("the site's key: with `http://` in front it is plain HTTP"), Nothing),
-    word("email", CADDY, Later("`email` in `[acme]`"), Nothing),
+    word("email", CADDY, Is("`email` in `[acme]`"), Set("acme.email", Text("me@example.com"))),
     word("import", CADDY, Needless("every file of `sites.d/` beside this one is read by itself"), Nothing),
     word("http", TRAEFIK, Is("`[sites]`"), SiteLine),
-    word("entryPoints", TRAEFIK, Is("`http` in `[server]`"), Http),
+    word("entryPoints", TRAEFIK, Is("`http` and `https` in `[server]`"), Http),
     word("routers", TRAEFIK, Is("`[sites]`"), SiteLine),
     word("services", TRAEFIK, Is("the `to` of a site"), To),
     word("middlewares", TRAEFIK, Is("the settings of a site, such as `allow` or `timeouts`"), Nothing),
@@ -204,15 +233,23 @@ pub(super) const WORDS: &[Word] = &[
     word("ipAllowList", TRAEFIK, Is("`allow`"), Set("allow", Networks)),
     word("sourceRange", TRAEFIK, Is("`allow`"), Set("allow", Networks)),
     word("trustedIPs", TRAEFIK, Is("`trusted_proxies` in `[server]`"), Set("server.trusted_proxies", Networks)),
-    word("certResolver", TRAEFIK, Later("no key: a host will have its certificate by itself"), Nothing),
-    word("certificatesResolvers", TRAEFIK, Later("`[acme]`"), Nothing),
+    word("certResolver", TRAEFIK, Needless("a host has its certificate by itself"), Nothing),
+    word("certificatesResolvers", TRAEFIK, Is("`[acme]`"), Nothing),
     word("providers", TRAEFIK, Later("`[docker]`; every file of `sites.d/` is read by itself"), Nothing),
-    word("serversTransport", TRAEFIK, Later("`upstream_tls`"), Nothing),
+    word("serversTransport", TRAEFIK, Is("`upstream_tls`"), Nothing),
+    word("insecureSkipVerify", TRAEFIK, Is("`verify` in `upstream_tls`"), Set("upstream_tls", Switch("{ verify = false }", "{ verify = true }"))),
+    word("rootCAs", TRAEFIK, Is("`ca` in `upstream_tls`"), Set("upstream_tls", InTable("ca", "/etc/hotgate/internal-ca.pem"))),
+    word("caServer", TRAEFIK, Is("`ca` in `[acme]`"), Set("acme.ca", Text("letsencrypt"))),
+    word("tlsChallenge", TRAEFIK, Is("`challenge` in `[acme]`"), Entry("acme.challenge", "\"tls-alpn-01\"")),
+    word("httpChallenge", TRAEFIK, Is("`challenge` in `[acme]`"), Entry("acme.challenge", "\"http-01\"")),
+    word("dnsChallenge", TRAEFIK, Is("`[acme.dns]`"), Nothing),
+    word("sniStrict", TRAEFIK, Needless("unknown names are always refused"), Nothing),
+    word("stsSeconds", TRAEFIK, Is("`hsts`"), Set("hsts", Seconds("180d"))),
     word("accessLog", TRAEFIK, Is("`[log.access]`"), AccessLog),
     word("api", TRAEFIK, Later("`builtin = \"dashboard\"` of a site"), Nothing),
     word("frontend", HAPROXY, Is("`[sites]`"), SiteLine),
     word("backend", HAPROXY, Is("a list in `to`"), To),
-    word("bind", HAPROXY, Is("`http` in `[server]`"), Http),
+    word("bind", HAPROXY, Is("`http` and `https` in `[server]`"), Http),
     word("use_backend", HAPROXY, Is("a site or a path, with its own `to`"), To),
     word("default_backend", HAPROXY, Is("`to`; for hosts that no site has, the site `\"*\"`"), To),
     word("acl", HAPROXY, Is("a key of `[sites]` for a host, a key of `paths` for a path"), Nothing),
@@ -243,16 +280,18 @@ pub(super) const WORDS: &[Word] = &[
     word("ErrorLog", APACHE, Is("`level` in `[log]`; its lines go to standard error"), LogLevel),
     word("LogLevel", APACHE, Is("`level` in `[log]`"), LogLevel),
     word("RewriteRule", APACHE, Later("`redirect`; a path's prefix is cut by `strip = true`"), Nothing),
-    word("SSLCertificateFile", APACHE, Later("`tls = { cert = …, key = … }`"), Nothing),
+    word("SSLCertificateFile", APACHE, Is("`cert` in `tls`"), Set("tls", Pair)),
+    word("SSLCertificateKeyFile", APACHE, Is("`key` in `tls`"), Set("tls", PairOfKey)),
+    word("SSLEngine", APACHE, Needless("HTTPS is what a host has by itself"), Nothing),
     word("Require", APACHE, Is("`allow`"), Set("allow", Networks)),
     word("VIRTUAL_HOST", NGINX_PROXY, Is("a line of `[sites]`"), SiteLine),
     word("VIRTUAL_PORT", NGINX_PROXY, Is("`to`"), To),
     word("VIRTUAL_PATH", NGINX_PROXY, Is("a key of the site's `paths`, as in `paths.\"/api\" = 3000`"), Nothing),
     word("VIRTUAL_PROTO", NGINX_PROXY, Needless("apps are spoken to in HTTP/1.1"), Nothing),
-    word("LETSENCRYPT_HOST", NGINX_PROXY, Later("no key: a host will have its certificate by itself"), Nothing),
-    word("LETSENCRYPT_EMAIL", NGINX_PROXY, Later("`email` in `[acme]`"), Nothing),
+    word("LETSENCRYPT_HOST", NGINX_PROXY, Needless("a host has its certificate by itself"), Nothing),
+    word("LETSENCRYPT_EMAIL", NGINX_PROXY, Is("`email` in `[acme]`"), Set("acme.email", Text("me@example.com"))),
     word("HTTPS_METHOD", NGINX_PROXY, Is("the site's key: with `http://` in front it is plain HTTP"), Nothing),
-    word("CERT_NAME", NGINX_PROXY, Later("`tls = { cert = …, key = … }`"), Nothing),
+    word("CERT_NAME", NGINX_PROXY, Is("`tls = { cert = …, key = … }`"), Nothing),
     word("NETWORK_ACCESS", NGINX_PROXY, Is("`allow`"), Entry("allow", "[\"private\"]")),
 ];
 
@@ -272,7 +311,7 @@ mod tests {
         Site,
     }
 
-    const SITE: &str = "[sites.\"http://h\"]\nto = 1\n";
+    const SITE: &str = "[sites.\"h\"]\nto = 1\n";
 
     fn faults_of(text: &str) -> Vec<crate::config::Diagnostic> {
         parse(&[Source { name: "f", text }])
@@ -297,7 +336,7 @@ mod tests {
             "" => return String::new(),
             mend if mend.starts_with("[sites.") => format!("{mend}\nto = 1"),
             mend if mend.starts_with('[') => mend.to_owned(),
-            mend if mend.starts_with("to =") => format!("[sites.\"http://h\"]\n{mend}"),
+            mend if mend.starts_with("to =") => format!("[sites.\"h\"]\n{mend}"),
             mend => format!("{before}{mend}"),
         };
         let faults = faults_of(&mended);
@@ -317,14 +356,16 @@ mod tests {
         check(Site, r#"proxy_pass = "http://127.0.0.1:3000/""#, "to = 3000");
         check(Site, r#"proxy_pass = "http://unix:/run/a.sock:/""#, r#"to = "unix:/run/a.sock""#);
         check(Site, r#"proxy_pass = "http://app.internal""#, r#"to = "app.internal:80""#);
-        check(Site, r#"proxy_pass = "https://10.0.0.9:8443""#, "");
+        check(Site, r#"proxy_pass = "https://10.0.0.9:8443""#, r#"to = "https://10.0.0.9:8443""#);
+        check(Site, r#"proxy_pass = "https://app.internal/""#, r#"to = "https://app.internal""#);
         check(Top, r#"proxy_pass = "http://127.0.0.1:3000""#, "[sites]\n\"example.com\" = 3000");
         check(Hosts, r#"proxy_pass = "http://127.0.0.1:3000""#, "[sites]\n\"example.com\" = 3000");
         check(Site, r#"server_name = "example.com www.example.com""#, r#"[sites."example.com"]"#);
         check(Site, r#"server_name = "_""#, r#"[sites."*"]"#);
         check(Top, "listen = 8080", "[server]\nhttp = [\":8080\"]");
         check(Hosts, r#"listen = "[::]:8080 default_server""#, "[server]\nhttp = [\":8080\"]");
-        check(Top, r#"listen = "443 ssl""#, "[server]\nhttp = [\":80\"]");
+        check(Top, r#"listen = "443 ssl""#, "[server]\nhttps = [\":443\"]");
+        check(Top, r#"listen = "[::]:8443 ssl""#, "[server]\nhttps = [\":8443\"]");
         check(Site, r#"client_max_body_size = "10m""#, r#"limits.body = "10MiB""#);
         check(Site, r#"client_max_body_size = "0""#, r#"limits.body = "unlimited""#);
         check(Top, "client_max_body_size = 1048576", "[limits]\nbody = \"1MiB\"");
@@ -367,12 +408,24 @@ mod tests {
         check(Site, r#"proxy_redirect = "off""#, "");
         check(Site, r#"proxy_next_upstream = "error""#, "");
         check(Site, r#"proxy_cache = "zone""#, "");
-        check(Site, r#"proxy_ssl_verify = "off""#, "");
+        check(Site, r#"proxy_ssl_verify = "off""#, "upstream_tls = { verify = false }");
+        check(Top, r#"proxy_ssl_verify = "on""#, "[defaults]\nupstream_tls = { verify = true }");
+        check(Site, r#"proxy_ssl_trusted_certificate = "/etc/ca.pem""#, r#"upstream_tls = { ca = "/etc/ca.pem" }"#);
+        check(Site, r#"proxy_ssl_name = "app.internal""#, r#"upstream_tls = { server_name = "app.internal" }"#);
+        check(Site, r#"proxy_ssl_server_name = "on""#, "");
         check(Site, r#"underscores_in_headers = "on""#, "underscore_headers = true");
-        check(Site, r#"ssl_certificate = "/etc/ssl/a.pem""#, "");
-        check(Site, r#"ssl_certificate_key = "/etc/ssl/a.key""#, "");
+        check(Site, r#"ssl_certificate = "/etc/ssl/a.pem""#, r#"tls = { cert = "/etc/ssl/a.pem", key = "/etc/ssl/a-key.pem" }"#);
+        check(Site, r#"ssl_certificate_key = "/etc/ssl/a.key""#, r#"tls = { cert = "/etc/ssl/a.pem", key = "/etc/ssl/a.key" }"#);
+        check(Site, r#"ssl_certificate = """#, r#"tls = { cert = "/etc/hotgate/example.com.pem", key = "/etc/hotgate/example.com-key.pem" }"#);
         check(Site, r#"ssl_protocols = "TLSv1.2 TLSv1.3""#, "");
         check(Site, r#"ssl_ciphers = "HIGH""#, "");
+        check(Site, r#"ssl_prefer_server_ciphers = "on""#, "");
+        check(Site, r#"ssl_dhparam = "/etc/ssl/dh.pem""#, "");
+        check(Top, r#"ssl_session_cache = "shared:SSL:10m""#, "");
+        check(Top, r#"ssl_session_tickets = "off""#, "");
+        check(Site, r#"ssl_client_certificate = "/etc/ssl/ca.pem""#, r#"tls = { client_auth = "require", client_ca = "/etc/ssl/ca.pem" }"#);
+        check(Site, r#"ssl_verify_client = "on""#, r#"tls = { client_auth = "require", client_ca = "/etc/hotgate/clients.pem" }"#);
+        check(Site, r#"ssl_reject_handshake = "on""#, "");
         check(Site, r#"auth_basic = "closed""#, "");
         check(Site, r#"auth_basic_user_file = "/etc/nginx/htpasswd""#, "");
         check(Site, r#"auth_request = "/auth""#, "");
@@ -420,14 +473,21 @@ mod tests {
         check(Site, r#"basicauth = { alice = "x" }"#, "");
         check(Site, r#"php_fastcgi = "unix//run/php.sock""#, "");
         check(Site, r#"transport = "http""#, "");
+        check(Site, "tls_insecure_skip_verify = true", "upstream_tls = { verify = false }");
+        check(Site, r#"tls_trusted_ca_certs = "/etc/ca.pem""#, r#"upstream_tls = { ca = "/etc/ca.pem" }"#);
+        check(Site, r#"tls_server_name = "app""#, r#"upstream_tls = { server_name = "app" }"#);
+        check(Top, r#"acme_ca = "https://ca.test/dir""#, "[acme]\nca = \"https://ca.test/dir\"");
+        check(Top, r#"acme_dns = "cloudflare x""#, "");
+        check(Top, "local_certs = true", "");
         check(Site, "flush_interval = -1", "");
         check(Site, r#"lb_policy = "least_conn""#, "");
         check(Site, r#"health_uri = "/healthz""#, "");
         check(Top, r#"auto_https = "off""#, "");
-        check(Top, r#"email = "me@example.com""#, "");
+        check(Top, r#"email = "me@example.com""#, "[acme]\nemail = \"me@example.com\"");
+        check(Site, r#"email = "me@example.com""#, "[acme]\nemail = \"me@example.com\"");
         check(Top, r#"import = "sites/*""#, "");
         check(Top, r#"http = { routers = { app = { rule = "Host(`app.example.com`)" } }, services = { app = { url = "http://127.0.0.1:3000" } } }"#, "[sites]\n\"app.example.com\" = 3000");
-        check(Top, r#"entryPoints = { web = { address = ":80" }, websecure = { address = ":443" } }"#, "[server]\nhttp = [\":80\"]");
+        check(Top, r#"entryPoints = { web = { address = ":80" }, websecure = { address = ":443" } }"#, "[server]\nhttp = [\":80\"]\nhttps = [\":443\"]");
         check(Top, r#"routers = { app = { rule = "Host(`app.example.com`)" } }"#, "[sites]\n\"app.example.com\" = 3000");
         check(Site, r#"services = { app = { url = "http://10.0.0.5:3000" } }"#, r#"to = "10.0.0.5:3000""#);
         check(Site, r#"middlewares = ["auth"]"#, "");
@@ -451,6 +511,14 @@ mod tests {
         check(Top, r#"certificatesResolvers = { le = { acme = { email = "me@example.com" } } }"#, "");
         check(Top, "providers = { docker = {} }", "");
         check(Site, r#"serversTransport = "x""#, "");
+        check(Site, "insecureSkipVerify = true", "upstream_tls = { verify = false }");
+        check(Site, r#"rootCAs = ["/etc/ca.pem"]"#, r#"upstream_tls = { ca = "/etc/ca.pem" }"#);
+        check(Top, r#"caServer = "https://ca.test/dir""#, "[acme]\nca = \"https://ca.test/dir\"");
+        check(Top, "tlsChallenge = {}", "[acme]\nchallenge = \"tls-alpn-01\"");
+        check(Top, r#"httpChallenge = { entryPoint = "web" }"#, "[acme]\nchallenge = \"http-01\"");
+        check(Top, r#"dnsChallenge = { provider = "cloudflare" }"#, "");
+        check(Top, "sniStrict = true", "");
+        check(Site, "stsSeconds = 31536000", r#"hsts = "31536000s""#);
         check(Top, r#"accessLog = { filePath = "/var/log/traefik.log" }"#, "[log.access]\npath = \"/var/log/traefik.log\"");
         check(Top, "accessLog = {}", "[log.access]\npath = \"stdout\"");
         check(Top, "api = { dashboard = true }", "");
@@ -487,14 +555,16 @@ mod tests {
         check(Top, r#"ErrorLog = "/var/log/apache2/error.log""#, "[log]\nlevel = \"info\"");
         check(Top, r#"LogLevel = "debug""#, "[log]\nlevel = \"debug\"");
         check(Site, r#"RewriteRule = "^/a /b""#, "");
-        check(Site, r#"SSLCertificateFile = "/etc/ssl/a.pem""#, "");
+        check(Site, r#"SSLCertificateFile = "/etc/ssl/a.pem""#, r#"tls = { cert = "/etc/ssl/a.pem", key = "/etc/ssl/a-key.pem" }"#);
+        check(Site, r#"SSLCertificateKeyFile = "/etc/ssl/a-key.pem""#, r#"tls = { cert = "/etc/ssl/a.pem", key = "/etc/ssl/a-key.pem" }"#);
+        check(Site, r#"SSLEngine = "on""#, "");
         check(Site, r#"Require = "ip 10.0.0.0/8""#, r#"allow = ["10.0.0.0/8"]"#);
         check(Top, r#"VIRTUAL_HOST = "app.example.com,www.example.com""#, "[sites]\n\"app.example.com\" = 3000");
         check(Site, "VIRTUAL_PORT = 3000", "to = 3000");
         check(Site, r#"VIRTUAL_PATH = "/api""#, "");
         check(Site, r#"VIRTUAL_PROTO = "http""#, "");
         check(Top, r#"LETSENCRYPT_HOST = "app.example.com""#, "");
-        check(Top, r#"LETSENCRYPT_EMAIL = "me@example.com""#, "");
+        check(Top, r#"LETSENCRYPT_EMAIL = "me@example.com""#, "[acme]\nemail = \"me@example.com\"");
         check(Top, r#"HTTPS_METHOD = "noredirect""#, "");
         check(Site, r#"CERT_NAME = "shared""#, "");
         check(Site, r#"NETWORK_ACCESS = "internal""#, r#"allow = ["private"]"#);

@@ -39,11 +39,14 @@ impl<'a> Generated<'a> {
     ) -> Generated<'a> {
         let owner = |site: &Site| (site.host.clone(), site.place.clone());
         let listeners = config.listeners().into_iter();
+        let listeners = listeners.map(|listener| listener.address);
+        // Those of HTTPS are opened for the first site that needs them, and that may be a generated one.
+        let https = config.server.https.iter().copied();
         Generated {
             defaults,
             surroundings,
             owners: config.sites.iter().map(owner).collect(),
-            listeners: listeners.map(|listener| listener.address).collect(),
+            listeners: listeners.chain(https).collect(),
         }
     }
 
@@ -155,7 +158,7 @@ fn may_have_host(key: &HostKey, owners: &HashMap<HostPattern, Place>) -> Result<
             return Err("a generated site has a host of its own".to_owned());
         }
         (_, _, Some(_)) => return Err("a generated site opens no port".to_owned()),
-        (_, SiteScheme::Auto | SiteScheme::Http, None) => {}
+        (_, SiteScheme::Https | SiteScheme::Http | SiteScheme::Both, None) => {}
     }
     match owners.get(&key.host) {
         Some(owner) => Err(format!("{owner} has this host")),
@@ -170,6 +173,9 @@ fn may_point_to(
     match endpoint {
         EndpointAddress::Unix(_) => {
             return Err("a generated site points to addresses, not to sockets".to_owned());
+        }
+        EndpointAddress::Https { .. } => {
+            return Err("a generated site points to addresses, without `https://`".to_owned());
         }
         EndpointAddress::Tcp { host, .. } => {
             let Ok(ip) = host.parse::<IpAddr>() else {
@@ -206,10 +212,12 @@ fn is_ours(
     let (ip, port) = match endpoint {
         EndpointAddress::Unix(_) => return false,
         EndpointAddress::Port(port) => (None, *port),
-        EndpointAddress::Tcp { host, port } => match host.parse::<IpAddr>() {
-            Ok(ip) => (Some(ip.to_canonical()), *port),
-            Err(_) => return false,
-        },
+        EndpointAddress::Tcp { host, port } | EndpointAddress::Https { host, port } => {
+            match host.parse::<IpAddr>() {
+                Ok(ip) => (Some(ip.to_canonical()), *port),
+                Err(_) => return false,
+            }
+        }
     };
     listeners.iter().any(|listener| {
         if listener.port() != port {

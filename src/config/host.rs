@@ -1,7 +1,7 @@
 //! Keys of `[sites]`: which hosts, on which port, plain or not.
 //!
 //! ```text
-//!   "example.com"  "example.com:8443"  "*.example.com"  "192.0.2.1"  "[::1]"     SiteScheme::Auto
+//!   "example.com"  "example.com:8443"  "*.example.com"  "192.0.2.1"  "[::1]"     SiteScheme::Https
 //!   "http://example.com"  "http://example.com:8080"  ":8080"  "*"                SiteScheme::Http
 //! ```
 //!
@@ -62,7 +62,7 @@ pub(super) fn parse(key: &str) -> Result<HostKey, HostError> {
     }
     let (scheme, rest) = match key.strip_prefix("http://") {
         Some(rest) => (SiteScheme::Http, rest),
-        None => (SiteScheme::Auto, key),
+        None => (SiteScheme::Https, key),
     };
     if let Some((host, path)) = rest.split_once('/') {
         let host = &key[..key.len() - rest.len() + host.len()];
@@ -89,7 +89,7 @@ pub(super) fn parse(key: &str) -> Result<HostKey, HostError> {
     };
     if host.is_empty() {
         return match port {
-            Some(_) if scheme == SiteScheme::Auto => Ok(HostKey {
+            Some(_) if scheme == SiteScheme::Https => Ok(HostKey {
                 host: HostPattern::Any,
                 scheme: SiteScheme::Http,
                 port,
@@ -170,7 +170,7 @@ fn read_port(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use SiteScheme::{Auto, Http};
+    use SiteScheme::{Http, Https};
 
     fn host(text: &str) -> HostName {
         HostName::parse(text.as_bytes()).expect("the row's host is valid")
@@ -192,9 +192,9 @@ mod tests {
         }
         let exact = |text| HostPattern::Exact(host(text));
         let wildcard = |text| HostPattern::Wildcard(host(text));
-        check("example.com", exact("example.com"), Auto, None);
-        check("Example.COM.", exact("example.com"), Auto, None);
-        check("example.com:8443", exact("example.com"), Auto, Some(8443));
+        check("example.com", exact("example.com"), Https, None);
+        check("Example.COM.", exact("example.com"), Https, None);
+        check("example.com:8443", exact("example.com"), Https, Some(8443));
         check("http://example.com", exact("example.com"), Http, None);
         check(
             "http://example.com:8080",
@@ -202,37 +202,42 @@ mod tests {
             Http,
             Some(8080),
         );
-        check("localhost", exact("localhost"), Auto, None);
-        check("app_1", exact("app_1"), Auto, None);
-        check("192.0.2.1", exact("192.0.2.1"), Auto, None);
-        check("192.0.2.1:8080", exact("192.0.2.1"), Auto, Some(8080));
-        check("[::1]", exact("[::1]"), Auto, None);
-        check("[::1]:8080", exact("[::1]"), Auto, Some(8080));
+        check("localhost", exact("localhost"), Https, None);
+        check("app_1", exact("app_1"), Https, None);
+        check("192.0.2.1", exact("192.0.2.1"), Https, None);
+        check("192.0.2.1:8080", exact("192.0.2.1"), Https, Some(8080));
+        check("[::1]", exact("[::1]"), Https, None);
+        check("[::1]:8080", exact("[::1]"), Https, Some(8080));
         check("http://[::1]:8080", exact("[::1]"), Http, Some(8080));
-        check("bücher.example", exact("xn--bcher-kva.example"), Auto, None);
+        check(
+            "bücher.example",
+            exact("xn--bcher-kva.example"),
+            Https,
+            None,
+        );
         check(
             "BÜCHER.example.",
             exact("xn--bcher-kva.example"),
-            Auto,
+            Https,
             None,
         );
         check(
             "xn--bcher-kva.example",
             exact("xn--bcher-kva.example"),
-            Auto,
+            Https,
             None,
         );
         check(
             "*.bücher.example",
             wildcard("xn--bcher-kva.example"),
-            Auto,
+            Https,
             None,
         );
-        check("*.example.com", wildcard("example.com"), Auto, None);
+        check("*.example.com", wildcard("example.com"), Https, None);
         check(
             "*.example.com:8443",
             wildcard("example.com"),
-            Auto,
+            Https,
             Some(8443),
         );
         check("http://*.example.com", wildcard("example.com"), Http, None);

@@ -23,19 +23,29 @@ pub(super) enum Level {
     Upstream,
     /// An element of `servers`.
     Endpoint,
+    Acme,
+    /// `acme.eab`.
+    Eab,
+    /// `[acme.dns]`.
+    Dns,
     Defaults,
     Site,
     Path,
+    /// A table of a site's `tls`.
+    Tls,
+    UpstreamTls,
+    Hsts,
 }
 
 /// The keys of this version.
-pub(super) const KEYS: [(Level, &[&str]); 11] = [
+pub(super) const KEYS: [(Level, &[&str]); 17] = [
     (
         Level::Top,
         &[
             "server",
             "timeouts",
             "limits",
+            "acme",
             "defaults",
             "log",
             "upstreams",
@@ -46,6 +56,8 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
         Level::Server,
         &[
             "http",
+            "https",
+            "public_https",
             "workers",
             "pin",
             "backend",
@@ -58,6 +70,7 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
     (
         Level::Timeouts,
         &[
+            "handshake",
             "header",
             "body_idle",
             "write_idle",
@@ -84,6 +97,33 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
     (Level::Upstream, &["servers", "pipeline"]),
     (Level::Endpoint, &["address"]),
     (
+        Level::Acme,
+        &[
+            "email",
+            "ca",
+            "ca_root",
+            "challenge",
+            "wildcards",
+            "on_change",
+            "eab",
+            "dns",
+        ],
+    ),
+    (Level::Eab, &["key_id", "hmac_key"]),
+    (
+        Level::Dns,
+        &[
+            "provider",
+            "token",
+            "api",
+            "server",
+            "key_name",
+            "algorithm",
+            "key",
+            "command",
+        ],
+    ),
+    (
         Level::Defaults,
         &[
             "host",
@@ -91,6 +131,9 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
             "log",
             "underscore_headers",
             "allow",
+            "hsts",
+            "client_cert_header",
+            "upstream_tls",
             "timeouts",
             "limits",
         ],
@@ -101,11 +144,15 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
             "to",
             "builtin",
             "paths",
+            "tls",
             "host",
             "upgrade",
             "log",
             "underscore_headers",
             "allow",
+            "hsts",
+            "client_cert_header",
+            "upstream_tls",
             "timeouts",
             "limits",
         ],
@@ -121,17 +168,25 @@ pub(super) const KEYS: [(Level, &[&str]); 11] = [
             "log",
             "underscore_headers",
             "allow",
+            "hsts",
+            "client_cert_header",
+            "upstream_tls",
             "timeouts",
             "limits",
         ],
     ),
+    (Level::Tls, &["cert", "key", "client_auth", "client_ca"]),
+    (
+        Level::UpstreamTls,
+        &["ca", "server_name", "verify", "cert", "key"],
+    ),
+    (Level::Hsts, &["max_age", "subdomains", "preload"]),
 ];
 
 /// The keys of the design that this version does not have: refused by name, never silently.
-const LATER: [(Level, &[&str]); 9] = [
-    (Level::Top, &["acme", "admin", "docker", "metrics", "users"]),
-    (Level::Server, &["https", "memory", "public_https", "watch"]),
-    (Level::Timeouts, &["handshake"]),
+const LATER: [(Level, &[&str]); 8] = [
+    (Level::Top, &["admin", "docker", "metrics", "users"]),
+    (Level::Server, &["memory", "watch"]),
     (Level::Limits, &["connections_per_ip"]),
     (
         Level::Upstream,
@@ -168,8 +223,6 @@ const LATER_ON_SITES: &[&str] = &[
     "response_headers",
     "root",
     "security_headers",
-    "tls",
-    "upstream_tls",
 ];
 
 impl Level {
@@ -184,6 +237,12 @@ impl Level {
             Level::Access => "`[log.access]`",
             Level::Upstream => "an upstream",
             Level::Endpoint => "a server of an upstream",
+            Level::Acme => "`[acme]`",
+            Level::Eab => "`eab`",
+            Level::Dns => "`[acme.dns]`",
+            Level::Tls => "`tls`",
+            Level::UpstreamTls => "`upstream_tls`",
+            Level::Hsts => "`hsts`",
             Level::Defaults => "`[defaults]`",
             Level::Site => "a site",
             Level::Path => "a path",
@@ -192,7 +251,16 @@ impl Level {
 
     fn place(self) -> Where {
         match self {
-            Level::Top | Level::Access | Level::Upstream | Level::Endpoint => Where::Top,
+            Level::Top
+            | Level::Access
+            | Level::Upstream
+            | Level::Endpoint
+            | Level::Acme
+            | Level::Eab
+            | Level::Dns
+            | Level::Tls
+            | Level::UpstreamTls
+            | Level::Hsts => Where::Top,
             Level::Server => Where::Server,
             Level::Timeouts => Where::Timeouts,
             Level::Limits => Where::Limits,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::http::authority::HostName;
 
 /// Ends of names that are for local use, by registry (RFC 2606, 6761, 6762, 8375, ICANN's `.internal`) or by habit.
-const SUFFIXES: [&str; 13] = [
+pub const LOCAL_SUFFIXES: [&str; 13] = [
     "localhost",
     "local",
     "lan",
@@ -33,7 +33,7 @@ pub fn is_local_name(host: &HostName) -> bool {
     }
     let name = host.as_str();
     !name.contains('.')
-        || SUFFIXES.iter().any(|suffix| {
+        || LOCAL_SUFFIXES.iter().any(|suffix| {
             name.strip_suffix(suffix)
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         })

@@ -6,8 +6,7 @@ use super::diagnostic::{Fault, Faults};
 use super::keys::{Level as KeyLevel, refuse};
 use super::model::{AccessLog, Level, Log, LogFormat, LogTarget, Redact};
 use super::place::beside;
-use super::raw::Entry;
-use super::settings::set;
+use super::raw::{Entry, set};
 
 /// Query parameters that are masked; each is looked for in each logged query.
 const REDACT_MAX: usize = 64;

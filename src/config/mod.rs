@@ -17,11 +17,13 @@
 //! Left to others: which files are read, and what stands in the environment (`control/files`); whether a target
 //! answers (`check --deep`).
 
+mod acme;
 pub mod catalogue;
 mod catalogue_keys;
 mod check;
 mod destination;
 mod diagnostic;
+mod dns;
 mod dump;
 mod duplicates;
 mod edit;
@@ -32,6 +34,7 @@ mod foreign_words;
 mod generated;
 mod grow;
 mod host;
+mod hsts;
 mod keys;
 mod layers;
 mod lines;
@@ -39,12 +42,14 @@ mod listen;
 mod local_name;
 mod log;
 mod model;
+mod model_tls;
 mod networks;
 mod origins;
 mod other_language;
 mod path;
 mod place;
 mod raw;
+mod reach;
 pub mod schema;
 mod secrets;
 mod server;
@@ -53,6 +58,8 @@ mod site;
 mod slips;
 mod stray_names;
 mod target;
+mod text;
+mod tls;
 mod traps;
 mod tree;
 mod units;
@@ -65,12 +72,16 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use dump::quoted;
 pub use edit::nearest;
 pub use expand::{Reference, Surroundings};
-pub use listen::Listener;
-pub use local_name::is_local_name;
+pub use listen::{Listener, ListenerKind};
+pub use local_name::{LOCAL_SUFFIXES, is_local_name};
 pub use model::{
     AccessLog, Action, Backend, Config, Destination, EndpointAddress, HostHeader, HostPattern,
     Level, Limits, ListenAddress, Log, LogFormat, LogTarget, Pin, Redact, Route, Server, Settings,
     Site, SiteScheme, Target, Timeouts, UnknownHost, Upstream,
+};
+pub use model_tls::{
+    Acme, CertificateSource, ChallengeChoice, ClientAuth, DnsProvider, Eab, Hsts, LETSENCRYPT,
+    LETSENCRYPT_STAGING, PemPair, SiteTls, UpstreamTls,
 };
 pub use origins::Origins;
 pub use place::{File, FileKind, Place, Source};

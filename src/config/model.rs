@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::diagnostic::Diagnostic;
+use super::model_tls::{Acme, Hsts, SiteTls, UpstreamTls};
 use super::origins::Origins;
 use super::place::Place;
 use super::secrets::Secrets;
@@ -21,6 +22,8 @@ use crate::policy::route::PathPattern;
 pub struct Config {
     /// `[server]`: the process as a whole.
     pub server: Server,
+    /// `[acme]`: how certificates for public names are had.
+    pub acme: Acme,
     /// `[log]`.
     pub log: Log,
     /// The settings in force before a request has chosen its site: those of `[timeouts]` and `[limits]`, else the
@@ -45,6 +48,11 @@ pub struct Config {
 pub struct Server {
     /// Plain HTTP listeners; never empty, no two alike. Sites may add ports: see [`Config::listeners`].
     pub http: Vec<ListenAddress>,
+    /// HTTPS listeners; no two alike, none that is also in `http`. Empty: none. Sites may add ports, and one that no
+    /// site is served on is not opened: see [`Config::listeners`].
+    pub https: Vec<ListenAddress>,
+    /// The port of HTTPS as clients see it, which redirects name. Never 0.
+    pub public_https: u16,
     /// Worker threads; `None` is one per usable CPU.
     pub workers: Option<usize>,
     /// Whether workers are pinned to cores.
@@ -127,8 +135,10 @@ pub struct Site {
     /// What the key says about TLS.
     pub scheme: SiteScheme,
     /// The port that the key names. With [`SiteScheme::Http`] the site is served on this port alone; with
-    /// [`SiteScheme::Auto`] it is the port of its HTTPS, which this version does not listen on.
+    /// [`SiteScheme::Https`] it is the port of its HTTPS, and the plain listeners redirect there.
     pub port: Option<u16>,
+    /// Its certificate, and what it asks of clients; without meaning where the scheme has no HTTPS.
+    pub tls: SiteTls,
     /// In the order of the text, the site's own (`"/"`) first. There is always one for every path: where the file
     /// gives none, its action is [`Action::None`]. No two have the same pattern.
     pub routes: Vec<Route>,
@@ -152,10 +162,12 @@ pub enum HostPattern {
 /// What a site key says about TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SiteScheme {
-    /// HTTPS once hotgate speaks it; until then plain, on the listeners of `server.http`.
-    Auto,
+    /// HTTPS; on the plain listeners it redirects, unless another site has its host there.
+    Https,
     /// Plain HTTP: `"http://…"`, `":8080"`, `"*"`.
     Http,
+    /// Plain HTTP and HTTPS alike: `"*"` with `tls`. Nothing redirects, since it has no name to redirect to.
+    Both,
 }
 
 /// One path of a site, with all its settings merged.
@@ -218,6 +230,13 @@ pub enum EndpointAddress {
         /// 1 to 65535.
         port: u16,
     },
+    /// An address or name that is spoken to over TLS: `"https://HOST"`, `"https://HOST:PORT"`.
+    Https {
+        /// As in [`Tcp`](Self::Tcp).
+        host: String,
+        /// 1 to 65535; 443 where none is given.
+        port: u16,
+    },
     /// A socket in the file system.
     Unix(PathBuf),
 }
@@ -241,6 +260,12 @@ pub struct Settings {
     pub underscore_headers: bool,
     /// The client addresses that are served; others get 403.
     pub allow: Allow,
+    /// `Strict-Transport-Security` on answers over TLS.
+    pub hsts: Option<Hsts>,
+    /// The field that tells the app the subject of a verified client certificate. A client's own is removed.
+    pub client_cert_header: Option<String>,
+    /// How endpoints with `https://` are spoken to.
+    pub upstream_tls: UpstreamTls,
 }
 
 /// The `host` setting.
@@ -257,6 +282,8 @@ pub enum HostHeader {
 /// `[timeouts]`: each limits one wait; none limits a whole request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// A TLS handshake, from accept. Not settable per site.
+    pub handshake: Duration,
     /// All of a request head, from its first octet; on a fresh connection from accept. Not settable per site.
     pub header: Duration,
     /// Between two pieces of a request body.
@@ -388,7 +415,7 @@ impl fmt::Display for Target {
 }
 
 impl fmt::Display for EndpointAddress {
-    /// As it is written as a target: `3000`, `10.0.0.5:3000`, `[::1]:3000`, `unix:/run/app.sock`.
+    /// As it is written as a target: `3000`, `10.0.0.5:3000`, `[::1]:3000`, `https://app:443`, `unix:/run/app.sock`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EndpointAddress::Port(port) => write!(f, "{port}"),
@@ -396,7 +423,24 @@ impl fmt::Display for EndpointAddress {
                 Ok(IpAddr::V6(ip)) => write!(f, "[{ip}]:{port}"),
                 Ok(IpAddr::V4(_)) | Err(_) => write!(f, "{host}:{port}"),
             },
+            EndpointAddress::Https { host, port } => {
+                let is_v6 = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
+                match is_v6 {
+                    true => write!(f, "https://[{host}]:{port}"),
+                    false => write!(f, "https://{host}:{port}"),
+                }
+            }
             EndpointAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Site {
+    /// Is it served over TLS?
+    pub fn is_https(&self) -> bool {
+        match self.scheme {
+            SiteScheme::Https | SiteScheme::Both => true,
+            SiteScheme::Http => false,
         }
     }
 }
@@ -406,6 +450,8 @@ impl Default for Server {
     fn default() -> Server {
         Server {
             http: vec![ListenAddress::Any { port: 80 }],
+            https: vec![ListenAddress::Any { port: 443 }],
+            public_https: 443,
             workers: None,
             pin: Pin::Auto,
             backend: Backend::Auto,
@@ -429,6 +475,9 @@ impl Default for Settings {
             log: true,
             underscore_headers: false,
             allow: Allow::Any,
+            hsts: None,
+            client_cert_header: None,
+            upstream_tls: UpstreamTls::default(),
         }
     }
 }
@@ -437,6 +486,7 @@ impl Default for Timeouts {
     /// The `[timeouts]` of an empty file.
     fn default() -> Timeouts {
         Timeouts {
+            handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(60),
             write_idle: Duration::from_secs(600),

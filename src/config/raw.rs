@@ -34,6 +34,13 @@ pub(super) fn entries(table: &[Member]) -> Vec<Entry<'_>> {
     entries
 }
 
+/// Keeps what is there when the new value was faulty: then there is no configuration anyway.
+pub(super) fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
 impl<'t> Entry<'t> {
     pub(super) fn of(member: &'t Member) -> Entry<'t> {
         Entry {

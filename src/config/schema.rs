@@ -74,7 +74,7 @@ pub fn schema() -> Value {
             "address": {
                 "anyOf": [
                     { "type": "integer", "minimum": 1, "maximum": 65_535 },
-                    { "type": "string", "pattern": "^unix:.+|^[^/\\s]+:[0-9]{1,5}$|\\$\\{" },
+                    { "type": "string", "pattern": "^unix:.+|^(https://)?[^/\\s]+:[0-9]{1,5}$|^https://[^/\\s]+$|\\$\\{" },
                 ],
             },
             "target": { "anyOf": [
@@ -101,6 +101,19 @@ pub fn schema() -> Value {
                     { "$ref": "#/$defs/target" },
                     { "type": "array", "minItems": 1, "maxItems": 256, "items": { "$ref": "#/$defs/target" } },
                 ],
+            },
+            "tls": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "cert": { "type": "string", "minLength": 1 },
+                    "key": { "type": "string", "minLength": 1 },
+                    "client_auth": { "anyOf": [
+                        { "enum": ["off", "request", "require"] },
+                        { "type": "string", "pattern": PLACEHOLDER },
+                    ] },
+                    "client_ca": { "type": "string", "minLength": 1 },
+                },
             },
             "site": { "anyOf": [{ "$ref": "#/$defs/targets" }, table(|key| key.levels.site)] },
             "path": { "anyOf": [{ "$ref": "#/$defs/targets" }, table(|key| key.levels.path)] },
@@ -183,7 +196,48 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Addresses => list(text(":[0-9]{1,5}$|\\$\\{")),
         Kind::Networks => list(text("^[0-9a-fA-F:.]+(/[0-9]{1,3})?$|^private$|\\$\\{")),
         Kind::NetworksOrAny => json!({ "anyOf": [{ "const": "any" }, of_kind(Kind::Networks)] }),
-        Kind::Host | Kind::LogPath => json!({ "type": "string", "minLength": 1 }),
+        Kind::Host | Kind::LogPath | Kind::Text | Kind::File | Kind::Command | Kind::FieldName => {
+            json!({ "type": "string", "minLength": 1 })
+        }
+        Kind::Port => json!({ "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": 65_535 },
+            placeholder,
+        ] }),
+        Kind::Authority => json!({ "anyOf": [
+            { "enum": ["letsencrypt", "letsencrypt-staging"] },
+            text("^https://[^\\s]+$|\\$\\{"),
+        ] }),
+        Kind::Names => list(text("^[^*/:\\s]+$|\\$\\{")),
+        Kind::Tls => json!({ "anyOf": [
+            { "$ref": "#/$defs/tls" },
+            { "type": "array", "minItems": 1, "maxItems": 8, "items": { "$ref": "#/$defs/tls" } },
+        ] }),
+        Kind::UpstreamTls => json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "ca": { "type": "string", "minLength": 1 },
+                "server_name": { "type": "string", "minLength": 1 },
+                "verify": of_kind(Kind::Switch),
+                "cert": { "type": "string", "minLength": 1 },
+                "key": { "type": "string", "minLength": 1 },
+            },
+        }),
+        Kind::Hsts => json!({ "anyOf": [
+            text(DURATION),
+            { "const": "off" },
+            placeholder,
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["max_age"],
+                "properties": {
+                    "max_age": of_kind(Kind::Duration),
+                    "subdomains": of_kind(Kind::Switch),
+                    "preload": of_kind(Kind::Switch),
+                },
+            },
+        ] }),
         Kind::Protocols => list(json!({ "type": "string", "minLength": 1 })),
         Kind::Redactions => list(text("^query:.+|\\$\\{")),
         Kind::Targets => json!({ "$ref": "#/$defs/targets" }),

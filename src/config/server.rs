@@ -7,8 +7,8 @@ use super::edit;
 use super::keys::{Level, refuse};
 use super::model::{Backend, ListenAddress, Pin, Server, UnknownHost};
 use super::networks;
-use super::raw::Entry;
-use super::settings::{duration, set};
+use super::raw::{Entry, set};
+use super::settings::duration;
 
 /// More threads than any machine that this is for has CPUs.
 const WORKERS_MAX: u64 = 256;
@@ -16,16 +16,21 @@ const WORKERS_MAX: u64 = 256;
 /// Ten times what one machine holds; a typing error is larger.
 const CONNECTIONS_MAX: u64 = 10_000_000;
 
-/// Listeners of `server.http`; each worker has one of each.
+/// Listeners of `server.http`, and of `server.https`; each worker has one of each.
 const LISTENERS_MAX: usize = 64;
-
-const ADDRESSES: &str = "a list of addresses such as [\":80\"]";
 
 /// Reads the table onto `server`.
 pub(super) fn server(entry: &Entry, server: &mut Server, faults: &mut Faults) {
     for entry in entry.table("a table", faults).unwrap_or_default() {
         match entry.name {
-            "http" => set(&mut server.http, addresses(&entry, faults)),
+            "http" => set(&mut server.http, addresses(&entry, 1, 80, faults)),
+            // None at all: whoever terminates TLS in front of hotgate has no use for it.
+            "https" => set(&mut server.https, addresses(&entry, 0, 443, faults)),
+            "public_https" => {
+                let port = entry.integer(1..=u64::from(u16::MAX), "a port", faults);
+                let port = port.and_then(|port| u16::try_from(port).ok());
+                set(&mut server.public_https, port);
+            }
             "workers" => set(
                 &mut server.workers,
                 count_or_auto(&entry, WORKERS_MAX, faults),
@@ -95,23 +100,33 @@ fn pin(entry: &Entry, faults: &mut Faults) -> Option<Pin> {
     is_on.map(|on| if on { Pin::On } else { Pin::Off })
 }
 
-fn addresses(entry: &Entry, faults: &mut Faults) -> Option<Vec<ListenAddress>> {
+/// `least` of them at least; `usual` is the port of an example.
+fn addresses(
+    entry: &Entry,
+    least: usize,
+    usual: u16,
+    faults: &mut Faults,
+) -> Option<Vec<ListenAddress>> {
+    let expected = format!("a list of addresses such as [\":{usual}\"]");
     if let Some(port) = entry.value.as_integer() {
-        let fault = entry.wrong_type(ADDRESSES);
+        let fault = entry.wrong_type(&expected);
         let mend = format!("[\":{}\"]", port.as_str());
         faults.error(fault.replace(entry.span.clone(), mend));
         return None;
     }
-    let items = entry.list(ADDRESSES, faults)?;
-    if !(1..=LISTENERS_MAX).contains(&items.len()) {
-        let message = format!("`{}` must have 1 to {LISTENERS_MAX} addresses", entry.name);
+    let items = entry.list(&expected, faults)?;
+    if !(least..=LISTENERS_MAX).contains(&items.len()) {
+        let message = format!(
+            "`{}` must have {least} to {LISTENERS_MAX} addresses",
+            entry.name
+        );
         faults.error(Fault::new("out-of-range", entry.span.clone(), message));
         return None;
     }
     let mut found: Vec<ListenAddress> = Vec::new();
     let mut is_faulty = false;
     for item in &items {
-        match address(item, faults) {
+        match address(item, usual, faults) {
             Some(address) if found.contains(&address) => {
                 let message = format!("the address \"{address}\" is given twice");
                 faults.error(Fault::new("duplicate-address", item.span.clone(), message));
@@ -124,14 +139,15 @@ fn addresses(entry: &Entry, faults: &mut Faults) -> Option<Vec<ListenAddress>> {
     (!is_faulty).then_some(found)
 }
 
-fn address(entry: &Entry, faults: &mut Faults) -> Option<ListenAddress> {
-    let expected = "addresses such as \":80\", \"192.0.2.1:80\" or \"[::1]:80\"";
+fn address(entry: &Entry, usual: u16, faults: &mut Faults) -> Option<ListenAddress> {
+    let expected =
+        format!("addresses such as \":{usual}\", \"192.0.2.1:{usual}\" or \"[::1]:{usual}\"");
     if let Some(port) = entry.value.as_integer() {
-        let fault = entry.wrong_type(expected);
+        let fault = entry.wrong_type(&expected);
         faults.error(fault.replace(entry.span.clone(), format!("\":{}\"", port.as_str())));
         return None;
     }
-    let text = entry.string(expected, faults)?;
+    let text = entry.string(&expected, faults)?;
     let found = parse_address(text);
     if found.is_none() {
         let fault = Fault::new(
@@ -139,7 +155,7 @@ fn address(entry: &Entry, faults: &mut Faults) -> Option<ListenAddress> {
             entry.span.clone(),
             format!("`{}` takes {expected}", entry.name),
         );
-        faults.error(match meant_address(text) {
+        faults.error(match meant_address(text, usual) {
             Some(address) => fault.replace(entry.span.clone(), format!("\"{address}\"")),
             None => fault,
         });
@@ -159,9 +175,9 @@ fn parse_address(text: &str) -> Option<ListenAddress> {
 }
 
 /// `"80"`, `"*:80"`, `"localhost:80"`, `"127.0.0.1"`, `"::1"`.
-fn meant_address(text: &str) -> Option<ListenAddress> {
+fn meant_address(text: &str, usual: u16) -> Option<ListenAddress> {
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Some(ListenAddress::Address(SocketAddr::new(ip, 80)));
+        return Some(ListenAddress::Address(SocketAddr::new(ip, usual)));
     }
     if let Some(port) = text.strip_prefix("localhost:") {
         return parse_address(&format!("127.0.0.1:{port}"));
@@ -184,7 +200,11 @@ mod tests {
                 "{text}"
             );
             if expected.is_none() {
-                assert_eq!(meant_address(text).map(shown).as_deref(), meant, "{text}");
+                assert_eq!(
+                    meant_address(text, 80).map(shown).as_deref(),
+                    meant,
+                    "{text}"
+                );
             }
         }
         check(":80", Some(":80"), None);

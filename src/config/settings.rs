@@ -10,15 +10,18 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::http::authority::Authority;
-use crate::http::chars::is_token;
+use crate::http::chars::{is_plain_name, is_token};
+use crate::http::field_name::FieldName;
 use crate::policy::middleware::access::Allow;
 
 use super::diagnostic::{Fault, Faults};
+use super::hsts::hsts;
 use super::keys::{Level, refuse};
 use super::model::{HostHeader, Settings};
 use super::networks;
 use super::origins::Origins;
-use super::raw::{Entry, SWITCH};
+use super::raw::{Entry, SWITCH, set};
+use super::tls::upstream_tls;
 
 /// From the clock's grain to a year, after which a wrong unit is likelier than a wish.
 pub(super) const DURATION: RangeInclusive<Duration> =
@@ -85,6 +88,12 @@ pub(super) fn setting(entry: &Entry, given: &mut Given, faults: &mut Faults) -> 
             entry.boolean(SWITCH, faults),
         ),
         "allow" => set(&mut settings.allow, allow(entry, faults)),
+        "hsts" => set(&mut settings.hsts, hsts(entry, faults)),
+        "client_cert_header" => set(
+            &mut settings.client_cert_header,
+            client_cert_header(entry, faults),
+        ),
+        "upstream_tls" => set(&mut settings.upstream_tls, upstream_tls(entry, faults)),
         "timeouts" => {
             timeouts(entry, Scope::Site, given, faults);
             return true;
@@ -108,11 +117,12 @@ pub(super) fn timeouts(entry: &Entry, scope: Scope, given: &mut Given, faults: &
         .unwrap_or_default()
     {
         match entry.name {
-            "header" if scope == Scope::Site => {
+            "handshake" | "header" if scope == Scope::Site => {
                 before_site(&entry, Level::Timeouts, faults);
                 continue;
             }
             "response" => set(&mut timeouts.response, duration_or_off(&entry, faults)),
+            "handshake" => set(&mut timeouts.handshake, duration(&entry, faults)),
             "header" => set(&mut timeouts.header, duration(&entry, faults)),
             "body_idle" => set(&mut timeouts.body_idle, duration(&entry, faults)),
             "write_idle" => set(&mut timeouts.write_idle, duration(&entry, faults)),
@@ -166,13 +176,6 @@ pub(super) fn limits(entry: &Entry, scope: Scope, given: &mut Given, faults: &mu
         }
         let place = faults.place(entry.key.start);
         given.origins.note(format!("limits.{}", entry.name), place);
-    }
-}
-
-/// Keeps what is there when the new value was faulty: then there is no configuration anyway.
-pub(super) fn set<T>(slot: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *slot = value;
     }
 }
 
@@ -304,6 +307,35 @@ fn allow(entry: &Entry, faults: &mut Faults) -> Option<Allow> {
         return None;
     }
     Some(Allow::Nets(found))
+}
+
+/// `Some(None)` is off.
+fn client_cert_header(entry: &Entry, faults: &mut Faults) -> Option<Option<String>> {
+    let expected = "a header's name such as \"X-Client-Cert-Subject\", or \"off\"";
+    let name = entry.string(expected, faults)?;
+    if name == "off" {
+        return Some(None);
+    }
+    let is_name = !name.is_empty() && name.bytes().all(is_plain_name);
+    let may_be_set = match FieldName::of(name.as_bytes()) {
+        FieldName::Other
+        | FieldName::XForwardedTlsClientCert
+        | FieldName::XForwardedTlsClientCertInfo => true,
+        _ => false, // it has a meaning of its own
+    };
+    let fault = |message: String| Fault::new("bad-value", entry.span.clone(), message);
+    match (is_name, may_be_set) {
+        (true, true) => return Some(Some(name.to_owned())),
+        (true, false) => {
+            let message = format!("`{name}` has a meaning of its own");
+            faults.error(fault(message).label("take a name that nobody else uses"));
+        }
+        (false, _) => {
+            let message = format!("`{}` takes {expected}", entry.name);
+            faults.error(fault(message).label("letters, digits and `-`"));
+        }
+    }
+    None
 }
 
 #[cfg(test)]

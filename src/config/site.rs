@@ -12,9 +12,10 @@ use super::host::{self, HostKey};
 use super::keys::{Level, refuse};
 use super::model::{Action, Route, Site};
 use super::path;
-use super::raw::{Entry, SWITCH};
-use super::settings::{Given, set, setting};
+use super::raw::{Entry, SWITCH, set};
+use super::settings::{Given, setting};
 use super::stray_names;
+use super::tls;
 use super::tree::Value;
 use super::upstreams::Upstreams;
 
@@ -25,7 +26,7 @@ const PATHS_MAX: usize = 1000;
 pub(super) const ACTIONS: [&str; 2] = ["to", "builtin"];
 
 /// What a message says that a site or path is.
-const EXPECTED: &str = "a target (a port, \"HOST:PORT\", \"unix:/PATH\", the name of an upstream, a list of these) or a table";
+const EXPECTED: &str = "a target (a port, \"HOST:PORT\", \"https://HOST\", \"unix:/PATH\", the name of an upstream, a list of these) or a table";
 
 /// Reads the key of a site.
 pub(super) fn key(entry: &Entry, faults: &mut Faults) -> Option<HostKey> {
@@ -78,7 +79,7 @@ pub(super) fn site(
         return None;
     }
     let place = faults.place(entry.key.start);
-    let mut own = body(entry, Level::Site, defaults, upstreams, faults)?;
+    let mut own = body(entry, Level::Site, defaults, upstreams, is_whole, faults)?;
     let paths = own.paths.take().unwrap_or_default();
     if is_whole && !own.has_action && paths.is_empty() && faults.count() == faults_before {
         let message = format!("the site `{}` has no action", entry.name);
@@ -124,12 +125,14 @@ pub(super) fn site(
         });
     }
     routes.sort_by_key(|route| route.pattern != root);
-    let key = key?;
+    let mut key = key?;
+    let tls = tls::of_site(&mut key, own.tls, is_whole, faults);
     Some(Site {
         name: entry.name.to_owned(),
         host: key.host,
         scheme: key.scheme,
         port: key.port,
+        tls,
         routes,
         is_generated: false,
         place,
@@ -145,7 +148,7 @@ fn route(
 ) -> Option<Route> {
     let faults_before = faults.count();
     let pattern = pattern(entry, faults);
-    let own = body(entry, Level::Path, &site.given, upstreams, faults)?;
+    let own = body(entry, Level::Path, &site.given, upstreams, is_whole, faults)?;
     if let Some(span) = own.strip.filter(|_| own.given.settings.strip) {
         let has_prefix = match &pattern {
             Some(PathPattern::Prefix(octets)) => !octets.is_empty(),
@@ -214,6 +217,7 @@ struct Body<'t> {
     paths: Option<Vec<Entry<'t>>>,
     /// Where the value of `strip` stands.
     strip: Option<Range<usize>>,
+    tls: Option<tls::Given>,
 }
 
 impl Body<'_> {
@@ -231,6 +235,7 @@ fn body<'t>(
     level: Level,
     outer: &Given,
     upstreams: Option<&Upstreams>,
+    is_whole: bool,
     faults: &mut Faults,
 ) -> Option<Body<'t>> {
     let mut body = Body {
@@ -239,6 +244,7 @@ fn body<'t>(
         given: outer.clone(),
         paths: None,
         strip: None,
+        tls: None,
     };
     if entry.has_double_header(faults) {
         let fault = entry.wrong_type("one table");
@@ -273,6 +279,7 @@ fn body<'t>(
                 first_action = Some(entry);
             }
             "paths" if level == Level::Site => body.paths = entry.table("a table of paths", faults),
+            "tls" if level == Level::Site => body.tls = tls::tls(&entry, is_whole, faults),
             "strip" if level == Level::Path => {
                 body.strip = Some(entry.span.clone());
                 set(

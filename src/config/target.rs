@@ -1,4 +1,5 @@
-//! The address of an app: `3000`, `"10.0.0.5:3000"`, `"api_server:8000"`, `"unix:/run/app.sock"`.
+//! The address of an app: `3000`, `"10.0.0.5:3000"`, `"api_server:8000"`, `"unix:/run/app.sock"`,
+//! `"https://10.0.0.9:8443"`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ use super::tree::Value;
 
 /// As many as `sockaddr_un` holds, with its final zero (unix(7): 108).
 const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// Where an `https://` target has none.
+const HTTPS_PORT: u16 = 443;
 
 /// Why a text is no target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +77,6 @@ pub(super) fn parse(text: &str) -> Result<EndpointAddress, TargetError> {
         message: message.to_owned(),
         mend: spelling(text).unwrap_or_default(),
     };
-    let later = |what: String| TargetError {
-        code: "not-supported",
-        message: format!("{what} are not supported in this version"),
-        mend: String::new(),
-    };
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).ok_or_else(|| TargetError {
             code: "bad-target",
@@ -85,8 +84,11 @@ pub(super) fn parse(text: &str) -> Result<EndpointAddress, TargetError> {
             mend: String::new(),
         });
     }
-    if text.starts_with("https://") {
-        return Err(later("`https://` targets".to_owned()));
+    if let Some(authority) = text.strip_prefix("https://") {
+        return match authority.contains(['/', '?', '#']) {
+            true => Err(error("a target has no path")),
+            false => https(authority).map_err(error),
+        };
     }
     if text.starts_with("http://") {
         return Err(error("a target has neither `http://` nor a path"));
@@ -113,8 +115,28 @@ fn tcp(text: &str) -> Result<EndpointAddress, &'static str> {
     Ok(EndpointAddress::Tcp { host, port })
 }
 
+/// Reads what follows `https://`: `HOST` or `HOST:PORT`.
+fn https(authority: &str) -> Result<EndpointAddress, &'static str> {
+    let is_bare_v6 = authority.contains("::") && !authority.starts_with('[');
+    let with_port = match split_port(authority) {
+        Some((host, _)) if !authority.ends_with(']') && !host.is_empty() => authority.to_owned(),
+        _ if is_bare_v6 => return Err("an IPv6 address stands in brackets"),
+        _ => format!("{authority}:{HTTPS_PORT}"),
+    };
+    match tcp(&with_port)? {
+        EndpointAddress::Tcp { host, port } => Ok(EndpointAddress::Https { host, port }),
+        other => Ok(other),
+    }
+}
+
 /// How hotgate writes what is probably meant by `http://127.0.0.1:3000/`: TOML, or nothing.
 pub(super) fn spelling(text: &str) -> Option<String> {
+    if let Some(rest) = text.strip_prefix("https://") {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        return https(authority)
+            .is_ok()
+            .then(|| format!("{:?}", format!("https://{authority}")));
+    }
     let text = text.strip_prefix("http://").unwrap_or(text);
     if let Some(path) = text.strip_prefix("unix:") {
         let path = path.trim_end_matches([':', '/']);
@@ -184,6 +206,14 @@ mod tests {
             EndpointAddress::Unix("/run/app.sock".into()),
         );
         check("unix:app.sock", EndpointAddress::Unix("app.sock".into()));
+        let https = |host: &str, port| EndpointAddress::Https {
+            host: host.to_owned(),
+            port,
+        };
+        check("https://10.0.0.9:8443", https("10.0.0.9", 8443));
+        check("https://App.Internal.", https("app.internal", 443));
+        check("https://[::1]", https("::1", 443));
+        check("https://[::1]:8443", https("::1", 8443));
         let longest = format!("/{}", "a".repeat(UNIX_PATH_BYTES_MAX - 1));
         check(
             &format!("unix:{longest}"),
@@ -233,7 +263,15 @@ mod tests {
             "bad-target",
             "",
         );
-        check("https://10.0.0.9:8443", "not-supported", "");
+        check("https://", "bad-target", "");
+        check("https://:443", "bad-target", "");
+        check("https://app:0", "bad-target", "");
+        check("https://app:x", "bad-target", "");
+        check("https://::1", "bad-target", "");
+        check("https://fd00::1:443", "bad-target", "");
+        check("https://a b", "bad-target", "");
+        check("https://app/", "bad-target", "\"https://app\"");
+        check("https://app:8443/x?y", "bad-target", "\"https://app:8443\"");
         check("api", "bad-target", "");
     }
 
@@ -244,6 +282,8 @@ mod tests {
             "[::1]:3000",
             "app:80",
             "unix:/run/app.sock",
+            "https://app:443",
+            "https://[::1]:8443",
         ] {
             assert_eq!(parse(text).expect("the row is a target").to_string(), text);
         }

@@ -34,8 +34,7 @@ const FOR_SERVERS: [&str; 9] = [
 const EXPECTED: &str = "a table with `servers`";
 
 /// What a message says that a server is.
-const SERVER: &str =
-    "a port, \"HOST:PORT\", \"unix:/PATH\", a table with `address` or a list of these";
+const SERVER: &str = "a port, \"HOST:PORT\", \"https://HOST\", \"unix:/PATH\", a table with `address` or a list of these";
 
 /// What a message says that `pipeline` takes.
 const PIPELINE: &str = "\"off\", \"auto\" or a number within 2 to 64";

@@ -6,11 +6,12 @@ use ipnet::IpNet;
 
 use super::diagnostic::{Fault, Faults};
 use super::model::{Action, Config, Site, Target};
+use super::model_tls::ClientAuth;
 use super::place::Place;
 use super::raw::{Entry, entries};
 use super::settings::Given;
 use super::site::ACTIONS;
-use super::tree::Member;
+use super::tree::{Member, Value};
 use crate::policy::middleware::access::Allow;
 use crate::policy::route::PathPattern;
 
@@ -91,6 +92,7 @@ fn everybody_trusted(server: &Entry, config: &Config, faults: &mut Faults) {
 
 fn of_site(site: &Entry, read: &Site, faults: &mut Faults) {
     let members = entries(site.value.as_table().unwrap_or_default());
+    subject_of_nobody(&members, read, faults);
     of_settings(site, faults);
     let paths = members.iter().find(|member| member.name == "paths");
     let paths = entries(
@@ -164,9 +166,42 @@ fn shadowed_action(members: &[Entry], paths: &[Entry], faults: &mut Faults) {
     }
 }
 
-/// `allow` that keeps nobody out, or names a network twice.
+/// `client_cert_header` of a site that asks for no certificate.
+fn subject_of_nobody(members: &[Entry], read: &Site, faults: &mut Faults) {
+    let asks = read.is_https() && read.tls.client_auth != ClientAuth::Off;
+    let found = members
+        .iter()
+        .find(|member| member.name == "client_cert_header");
+    if let Some(entry) = found.filter(|entry| !asks && entry.value.as_str() != Some("off")) {
+        let message = "`client_cert_header` is never set: the site asks clients for no certificate";
+        let fault = Fault::new("useless-rule", entry.key.clone(), message);
+        let sample =
+            "tls = { client_auth = \"require\", client_ca = \"/etc/hotgate/clients.pem\" }";
+        faults.warning(fault.write(sample));
+    }
+}
+
+/// An app that anybody on the way may pass for.
+fn unverified(members: &[Entry], faults: &mut Faults) {
+    let found = members.iter().find(|member| member.name == "upstream_tls");
+    let keys = entries(
+        found
+            .and_then(|found| found.value.as_table())
+            .unwrap_or_default(),
+    );
+    let verify = keys.iter().find(|key| key.name == "verify");
+    if let Some(entry) = verify.filter(|entry| *entry.value == Value::Boolean(false)) {
+        let message = "`verify = false` lets anybody on the way pass for the app";
+        let fault = Fault::new("unverified", entry.key.clone(), message);
+        let fault = fault.label("`ca` says whom to believe, `server_name` which name to expect");
+        faults.warning(fault);
+    }
+}
+
+/// `allow` that keeps nobody out, or names a network twice; TLS to an app that proves nothing.
 fn of_settings(entry: &Entry, faults: &mut Faults) {
     let members = entries(entry.value.as_table().unwrap_or_default());
+    unverified(&members, faults);
     let Some(allow) = members.iter().find(|member| member.name == "allow") else {
         return;
     };

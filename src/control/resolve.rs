@@ -39,7 +39,7 @@ pub fn literal(address: &EndpointAddress) -> Option<Vec<Address>> {
             Address::Tcp(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], *port))),
         ]),
         EndpointAddress::Unix(path) => Some(vec![Address::Unix(path.clone())]),
-        EndpointAddress::Tcp { host, port } => {
+        EndpointAddress::Tcp { host, port } | EndpointAddress::Https { host, port } => {
             let ip = host.parse().ok()?;
             Some(vec![Address::Tcp(SocketAddr::new(ip, *port))])
         }

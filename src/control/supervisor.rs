@@ -1,5 +1,6 @@
 //! The process from start to end: sockets, workers, snapshots, signals.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::certificates::keeper::Keeper;
+use super::certificates::publish::Publication;
 use super::limits::{connections_for, raise_descriptor_limit, usable_cpus};
 use super::log_output::Place;
 use super::log_writer::{LogWriter, Settings as LogSettings};
@@ -18,7 +21,9 @@ use super::memory;
 use super::ports::{BindError, Bound, bind_for};
 use super::resolve::{self, Resolved, START_WAIT};
 use super::whoami;
-use crate::config::{AccessLog, Config, EndpointAddress, LogFormat, LogTarget, Pin, Redact};
+use crate::config::{
+    AccessLog, Config, EndpointAddress, Listener, LogFormat, LogTarget, Pin, Redact,
+};
 use crate::net::buffer;
 use crate::net::clock::seed;
 use crate::net::ladder::Rung;
@@ -95,7 +100,7 @@ struct Supervisor {
     endpoints: Vec<Endpoint>,
     snapshot: Snapshot,
     /// Parts that workers may still hold: they are freed here, not there.
-    retired: Vec<Arc<Endpoints>>,
+    retired: Vec<Arc<dyn Any + Send + Sync>>,
     workers: Vec<WorkerHandle>,
     drain_timeout: Duration,
 }
@@ -135,7 +140,7 @@ impl Supervisor {
             budget >> 20
         );
         let listeners = config.listeners();
-        let bind = |listener: &crate::config::Listener| bind_for(listener.address, workers);
+        let bind = |listener: &Listener| bind_for(listener.address, workers);
         let bound: Vec<Bound> = listeners
             .iter()
             .map(bind)
@@ -149,9 +154,14 @@ impl Supervisor {
         } = plan(&config);
         let (report, mut resolved) = unbounded_channel();
         let endpoints = first_endpoints(&keys, &report, &mut resolved).await?;
+        let config = Arc::new(config);
+        let (keeper, publication) = Keeper::start(config.clone());
         let snapshot = Snapshot {
             routes: Arc::new(routes),
             endpoints: Arc::new(Endpoints::new(endpoints.clone())),
+            certificates: publication.certificates,
+            states: publication.states,
+            challenges: Arc::default(),
         };
         let mut this = Supervisor {
             endpoints,
@@ -169,6 +179,8 @@ impl Supervisor {
         this.all_started(&mut news).await?;
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
         ready(&addresses);
+        let (publish, mut published) = unbounded_channel();
+        tokio::spawn(keeper.run(publish));
 
         let ended = loop {
             tokio::select! {
@@ -180,6 +192,7 @@ impl Supervisor {
                 }
                 _ = rotate.recv() => reopen(log.as_ref()),
                 Some(change) = resolved.recv() => this.take_addresses(change),
+                Some(publication) = published.recv() => this.take_certificates(publication),
                 Some(news) = news.recv() => if let News::Ended { worker, result } = news {
                     break Err(Failure::Worker(ended_by_itself(worker, result)));
                 },
@@ -276,6 +289,24 @@ impl Supervisor {
             Arc::new(Endpoints::new(self.endpoints.clone())),
         );
         self.retired.push(old);
+        self.publish();
+    }
+
+    /// A certificate has come, changed, or is being obtained: publishes them anew.
+    fn take_certificates(&mut self, publication: Publication) {
+        let Publication {
+            certificates,
+            states,
+            ..
+        } = publication;
+        let old = std::mem::replace(&mut self.snapshot.certificates, certificates);
+        self.retired.push(old);
+        let old = std::mem::replace(&mut self.snapshot.states, states);
+        self.retired.push(old);
+        self.publish();
+    }
+
+    fn publish(&mut self) {
         self.retired.retain(|part| Arc::strong_count(part) > 1);
         for worker in &self.workers {
             // A full box means a worker that no longer runs; its end is news of its own.
@@ -448,6 +479,11 @@ async fn first_endpoints(
                     EndpointAddress::Port(address.port()),
                     vec![Address::Tcp(address)],
                 )
+            }
+            // Never in the clear: without TLS towards apps it has no address, and its sites answer 503.
+            EndpointKey::Address(address @ EndpointAddress::Https { .. }, _) => {
+                tracing::warn!("upstream {address} is not reached: TLS to apps is not there yet");
+                (address.clone(), Vec::new())
             }
             EndpointKey::Address(address, _) => (
                 address.clone(),

@@ -21,7 +21,7 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 pub(super) use monoio::io::{CancelHandle, Canceller};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::net::{RecvFlags, Shutdown, shutdown, sockopt};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, shutdown, sockopt};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -134,6 +134,11 @@ impl Socket {
         let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
     }
 
+    /// Our end's address.
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        Ok(rustix::net::getsockname(self)?.try_into()?)
+    }
+
     /// Small writes leave at once. It fails for Unix sockets, which have no such option and need none.
     pub(super) fn set_nodelay(&self) {
         let _ = sockopt::set_tcp_nodelay(self, true);
@@ -178,6 +183,12 @@ impl Resting {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let peeked = rustix::net::recv(&self.fd, &mut [0u8; 1], flags);
         matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// Sends what the kernel takes at once; the rest is lost. For last words to a peer that may not be there.
+    pub fn send_now(&self, octets: &[u8]) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let _ = rustix::net::send(&self.fd, octets, flags);
     }
 }
 

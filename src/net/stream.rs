@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -73,6 +74,15 @@ impl Stream {
     /// Makes closing send RST: the peer learns that what it got is not whole, or that nobody listens any more.
     pub fn abort_on_close(&self) {
         self.socket.abort_on_close();
+    }
+
+    /// Our end's address.
+    ///
+    /// # Errors
+    ///
+    /// As getsockname(2).
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_address()
     }
 
     /// Sends small writes at once. Unix sockets have no such option and need none.
@@ -231,4 +241,9 @@ impl Receiver {
 /// Did [`Receiver::disarm`] end the receive before it brought anything?
 pub fn is_cancelled(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::CANCELED.raw_os_error())
+}
+
+/// What [`Receiver::disarm`] gives back with a buffer that nothing came into.
+pub fn cancelled() -> io::Error {
+    rustix::io::Errno::CANCELED.into()
 }

@@ -301,6 +301,10 @@ fn loss_of(reason: Reason) -> Loss {
         | Reason::ClientReset
         | Reason::ClientStalled
         | Reason::TunnelIdle
+        | Reason::HttpsRedirect
+        | Reason::Misdirected
+        | Reason::AcmeChallenge
+        | Reason::NoCertificate
         | Reason::UpstreamTimeout
         | Reason::UpstreamStalled
         | Reason::BadResponse(_)

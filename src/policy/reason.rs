@@ -63,6 +63,12 @@ pub enum Reason {
     ClientStalled,
     /// Nothing passed through a tunnel, either way, for too long (`timeouts.tunnel_idle`).
     TunnelIdle,
+    /// A plain request for a site of HTTPS, which is sent there.
+    HttpsRedirect,
+    /// The connection was made for another site, with another certificate or other rules for clients.
+    Misdirected,
+    /// A certificate authority asked whether a name is ours, and was told so (RFC 8555 §8.3).
+    AcmeChallenge,
 
     // The upstream is at fault.
     /// No address to go to: the endpoint's name does not resolve.
@@ -91,6 +97,8 @@ pub enum Reason {
     UpstreamTruncated,
 
     // Ours.
+    /// No certificate is held for the site yet.
+    NoCertificate,
     /// This process or worker is shutting down.
     Draining,
     /// A limit of the machine is reached (`server.max_connections`, memory).
@@ -141,6 +149,9 @@ impl Reason {
         Reason::ClientReset,
         Reason::ClientStalled,
         Reason::TunnelIdle,
+        Reason::HttpsRedirect,
+        Reason::Misdirected,
+        Reason::AcmeChallenge,
         Reason::NoUpstream,
         Reason::ConnectRefused,
         Reason::ConnectTimeout,
@@ -153,6 +164,7 @@ impl Reason {
         Reason::UnrequestedUpgrade,
         Reason::TooManyInterim,
         Reason::UpstreamTruncated,
+        Reason::NoCertificate,
         Reason::Draining,
         Reason::Overloaded,
         Reason::Internal,
@@ -182,21 +194,25 @@ impl Reason {
             Reason::ClientReset => 18,
             Reason::ClientStalled => 19,
             Reason::TunnelIdle => 20,
-            Reason::NoUpstream => 21,
-            Reason::ConnectRefused => 22,
-            Reason::ConnectTimeout => 23,
-            Reason::ConnectFailed => 24,
-            Reason::UpstreamReset => 25,
-            Reason::UpstreamClosed => 26,
-            Reason::UpstreamTimeout => 27,
-            Reason::UpstreamStalled => 28,
-            Reason::BadResponse(_) => 29,
-            Reason::UnrequestedUpgrade => 30,
-            Reason::TooManyInterim => 31,
-            Reason::UpstreamTruncated => 32,
-            Reason::Draining => 33,
-            Reason::Overloaded => 34,
-            Reason::Internal => 35,
+            Reason::HttpsRedirect => 21,
+            Reason::Misdirected => 22,
+            Reason::AcmeChallenge => 23,
+            Reason::NoUpstream => 24,
+            Reason::ConnectRefused => 25,
+            Reason::ConnectTimeout => 26,
+            Reason::ConnectFailed => 27,
+            Reason::UpstreamReset => 28,
+            Reason::UpstreamClosed => 29,
+            Reason::UpstreamTimeout => 30,
+            Reason::UpstreamStalled => 31,
+            Reason::BadResponse(_) => 32,
+            Reason::UnrequestedUpgrade => 33,
+            Reason::TooManyInterim => 34,
+            Reason::UpstreamTruncated => 35,
+            Reason::NoCertificate => 36,
+            Reason::Draining => 37,
+            Reason::Overloaded => 38,
+            Reason::Internal => 39,
         }
     }
 
@@ -216,7 +232,9 @@ impl Reason {
             Reason::UriTooLong => Some(Status::URI_TOO_LONG),
             Reason::ExpectationFailed => Some(Status::EXPECTATION_FAILED),
             // Not 404: 421 says that the name, not the path, is unknown here (RFC 9110 §15.5.20).
-            Reason::UnknownHost => Some(Status::MISDIRECTED_REQUEST),
+            Reason::UnknownHost | Reason::Misdirected => Some(Status::MISDIRECTED_REQUEST),
+            Reason::HttpsRedirect => Some(Status::PERMANENT_REDIRECT),
+            Reason::AcmeChallenge => Some(Status::OK),
             Reason::HeaderTooLarge => Some(Status::REQUEST_HEADER_FIELDS_TOO_LARGE),
             Reason::Internal => Some(Status::INTERNAL_SERVER_ERROR),
             Reason::MethodTooLong | Reason::UnsupportedCoding => Some(Status::NOT_IMPLEMENTED),
@@ -228,7 +246,7 @@ impl Reason {
             | Reason::BadResponse(_)
             | Reason::UnrequestedUpgrade
             | Reason::TooManyInterim => Some(Status::BAD_GATEWAY),
-            Reason::NoUpstream | Reason::Draining | Reason::Overloaded => {
+            Reason::NoUpstream | Reason::NoCertificate | Reason::Draining | Reason::Overloaded => {
                 Some(Status::SERVICE_UNAVAILABLE)
             }
             Reason::ConnectTimeout | Reason::UpstreamTimeout | Reason::UpstreamStalled => {
@@ -266,6 +284,9 @@ impl Reason {
             Reason::ClientReset => "client_reset",
             Reason::ClientStalled => "client_stalled",
             Reason::TunnelIdle => "tunnel_idle",
+            Reason::HttpsRedirect => "https_redirect",
+            Reason::Misdirected => "misdirected",
+            Reason::AcmeChallenge => "acme_challenge",
             Reason::NoUpstream => "no_upstream",
             Reason::ConnectRefused => "connect_refused",
             Reason::ConnectTimeout => "connect_timeout",
@@ -278,6 +299,7 @@ impl Reason {
             Reason::UnrequestedUpgrade => "unrequested_upgrade",
             Reason::TooManyInterim => "too_many_interim",
             Reason::UpstreamTruncated => "upstream_truncated",
+            Reason::NoCertificate => "no_certificate",
             Reason::Draining => "draining",
             Reason::Overloaded => "overloaded",
             Reason::Internal => "internal",
@@ -309,6 +331,9 @@ impl Reason {
             | Reason::ClientReset
             | Reason::ClientStalled
             | Reason::TunnelIdle
+            | Reason::HttpsRedirect
+            | Reason::Misdirected
+            | Reason::AcmeChallenge
             | Reason::NoUpstream
             | Reason::ConnectRefused
             | Reason::ConnectTimeout
@@ -320,6 +345,7 @@ impl Reason {
             | Reason::UnrequestedUpgrade
             | Reason::TooManyInterim
             | Reason::UpstreamTruncated
+            | Reason::NoCertificate
             | Reason::Draining
             | Reason::Overloaded
             | Reason::Internal => None,
@@ -358,7 +384,10 @@ impl Reason {
             | Reason::UnsupportedCoding
             | Reason::ClientGone
             | Reason::ClientReset
-            | Reason::ClientStalled => Fault::Downstream,
+            | Reason::ClientStalled
+            | Reason::HttpsRedirect
+            | Reason::Misdirected
+            | Reason::AcmeChallenge => Fault::Downstream,
             // Both were silent. Counted here, so that an endpoint is not blamed for a quiet user.
             Reason::TunnelIdle => Fault::Downstream,
             Reason::NoUpstream
@@ -373,7 +402,9 @@ impl Reason {
             | Reason::UnrequestedUpgrade
             | Reason::TooManyInterim
             | Reason::UpstreamTruncated => Fault::Upstream,
-            Reason::Draining | Reason::Overloaded | Reason::Internal => Fault::Ours,
+            Reason::NoCertificate | Reason::Draining | Reason::Overloaded | Reason::Internal => {
+                Fault::Ours
+            }
         }
     }
 
@@ -402,6 +433,7 @@ impl Reason {
             // Well framed, but somebody feels for a way in, or is at the wrong door.
             | Reason::AmbiguousPath
             | Reason::UnknownHost
+            | Reason::Misdirected
             // Nobody is left.
             | Reason::ClientGone
             | Reason::ClientReset
@@ -413,6 +445,9 @@ impl Reason {
             | Reason::Internal => true,
             Reason::NoRoute
             | Reason::AddressForbidden
+            | Reason::HttpsRedirect
+            | Reason::AcmeChallenge
+            | Reason::NoCertificate
             | Reason::NoUpstream
             | Reason::ConnectRefused
             | Reason::ConnectTimeout
@@ -510,6 +545,9 @@ mod tests {
         check(Reason::ClientReset,          None,      Downstream, true);
         check(Reason::ClientStalled,        None,      Downstream, true);
         check(Reason::TunnelIdle,           None,      Downstream, true);
+        check(Reason::HttpsRedirect,        Some(308), Downstream, false);
+        check(Reason::Misdirected,          Some(421), Downstream, true);
+        check(Reason::AcmeChallenge,        Some(200), Downstream, false);
         check(Reason::NoUpstream,           Some(503), Upstream,   false);
         check(Reason::ConnectRefused,       Some(502), Upstream,   false);
         check(Reason::ConnectTimeout,       Some(504), Upstream,   false);
@@ -522,6 +560,7 @@ mod tests {
         check(Reason::UnrequestedUpgrade,   Some(502), Upstream,   false);
         check(Reason::TooManyInterim,       Some(502), Upstream,   false);
         check(Reason::UpstreamTruncated,    Some(502), Upstream,   false);
+        check(Reason::NoCertificate,        Some(503), Ours,       false);
         check(Reason::Draining,             Some(503), Ours,       true);
         check(Reason::Overloaded,           Some(503), Ours,       true);
         check(Reason::Internal,             Some(500), Ours,       true);

@@ -29,6 +29,9 @@ impl Reason {
             Reason::ClientGone | Reason::ClientReset => "The client closed the connection.",
             Reason::ClientStalled => "The client stopped reading the response.",
             Reason::TunnelIdle => "The connection was silent for too long.",
+            Reason::HttpsRedirect => "This page is served over HTTPS.",
+            Reason::Misdirected => "The connection was made for another site; please try again.",
+            Reason::AcmeChallenge => "This name is served here.",
             Reason::NoUpstream => "The application cannot be found right now.",
             Reason::ConnectRefused | Reason::ConnectTimeout | Reason::ConnectFailed => {
                 "The application cannot be reached right now."
@@ -42,6 +45,7 @@ impl Reason {
                 "The application gave an answer that cannot be passed on."
             }
             Reason::UpstreamTruncated => "The answer of the application is incomplete.",
+            Reason::NoCertificate => "The certificate of this site is not there yet.",
             Reason::Draining => "The proxy is shutting down; please try again.",
             Reason::Overloaded => "The proxy is busy; please try again in a moment.",
             Reason::Internal => "The proxy made a mistake.",
@@ -92,6 +96,13 @@ impl Reason {
                 "nothing, if rare; for clients that pause downloads raise timeouts.write_idle"
             }
             Reason::TunnelIdle => "let the application send pings, or raise timeouts.tunnel_idle",
+            Reason::HttpsRedirect => {
+                "nothing: the client comes again by https://; http:// before the site's key serves it plain"
+            }
+            Reason::Misdirected => {
+                "nothing: the client tries again; else it sends a Host other than the name of its handshake"
+            }
+            Reason::AcmeChallenge => "nothing: the authority looks before it signs",
             Reason::NoUpstream => {
                 "mend the name in to, or the DNS; it is looked up again by itself"
             }
@@ -118,6 +129,7 @@ impl Reason {
             Reason::UpstreamTruncated => {
                 "see the application's log: it closed in the middle of a response"
             }
+            Reason::NoCertificate => "see hotgate certs: it says what the certificate waits for",
             Reason::Draining => "nothing: clients try again and reach the new process",
             Reason::Overloaded => "raise server.max_connections, or use a larger machine",
             Reason::Internal => "report it with the lines of the error log",

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use super::connection::serve;
 use super::core::{OpenConnection, Worker};
 use super::incoming::Peer;
-use super::parked::Parked;
+use super::parked::{Parked, ParkedClient};
 use super::tunnel::wake_tunnel;
-use crate::net::parking::{Leaver, Left};
+use crate::net::parking::{Leaver, Left, Resting};
 use crate::net::spawn;
 use crate::telemetry::counters::Counter;
+use crate::tls::Stream;
 
 /// Sees to whoever leaves the lot, for as long as the worker lives.
 ///
@@ -26,8 +27,11 @@ pub async fn attend(worker: &Rc<Worker>) -> io::Result<()> {
 pub fn close_clients(worker: &Rc<Worker>) {
     let is_client = |kept: &Parked| matches!(kept, Parked::Client(_));
     worker.lot().take_all(is_client, |leaver| {
-        drop(leaver);
-        drop(OpenConnection::resumed(worker));
+        let open = OpenConnection::resumed(worker);
+        if let Parked::Client(client) = leaver.kept {
+            say_goodbye(&leaver.resting, client);
+        }
+        drop(open);
     });
 }
 
@@ -40,6 +44,7 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
         Parked::Client(client) => {
             let open = OpenConnection::resumed(worker);
             if is_over {
+                say_goodbye(&resting, client);
                 return; // closed as it falls out of scope
             }
             // One that is gone already has no address any more.
@@ -51,8 +56,9 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
             };
             let panicked = worker.clone();
             let port = worker.listener_port(client.listener());
-            let peer = Peer::new(address, client.listener(), port);
+            let peer = Peer::new(address, client.listener(), port, client.is_tls());
             let standing = client.standing(due);
+            let stream = Stream::resumed(stream, client.into_encrypted());
             let served = serve(worker.clone(), stream, peer, standing, open);
             spawn(served, move || panicked.counters().add(Counter::Panics, 1));
         }
@@ -69,5 +75,15 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
             };
             wake_tunnel(worker, silent, client.resting, resting, is_over);
         }
+    }
+}
+
+/// Says on an encrypted connection that it ends here, so that nobody takes it for cut off.
+fn say_goodbye(resting: &Resting, client: ParkedClient) {
+    let words = client
+        .into_encrypted()
+        .and_then(|encrypted| encrypted.last_words());
+    if let Some(words) = words {
+        resting.send_now(words.window());
     }
 }

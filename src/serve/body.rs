@@ -8,9 +8,10 @@ use crate::h1::body::BodyCursor;
 use crate::h1::compact::compact;
 use crate::h1::framing::Framing;
 use crate::net::clock::now;
-use crate::net::{Buffer, Class, Deadline, Receiver};
+use crate::net::{Buffer, Class, Deadline};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::{Counter, CounterBlock};
+use crate::tls::Receiver;
 use crate::upstream::piece::PieceSize;
 
 /// How long an exchange whose client has sent FIN may wait for its response: a half-closed connection is legal, but
@@ -152,7 +153,7 @@ impl<'a> RequestBody<'a> {
             Ok(count) => {
                 self.counters
                     .add(Counter::DownstreamBytesReceived, count as u64);
-                self.size.learn(piece.receive_room() == 0);
+                self.size.learn(self.receiver.was_filled(&piece));
                 Ok(piece)
             }
             Err(error) => Err(reason_of(&error)),

@@ -5,7 +5,7 @@
 use super::dispatch::{Client, Facts, Routed};
 use super::incoming::IpText;
 use super::reply::Delimiter;
-use crate::config::HostHeader;
+use crate::config::{HostHeader, Settings};
 use crate::h1::encode::{Encoder, encode_request_line, encode_status_line};
 use crate::h1::framing::Framing;
 use crate::http::field_name::{FieldName, set_of};
@@ -18,10 +18,17 @@ use crate::http::status::Status;
 
 /// Octets that our own field lines may add to a head: addresses, names of at most 255 octets twice, framing.
 const OWN_FIELDS_BYTES_MAX: usize = 1536;
+/// Octets that the name of the field with the client's subject has at the most.
+const SUBJECT_NAME_BYTES_MAX: usize = 256;
 
 /// Octets that a head takes at the most when it is written anew: a line that came as `name:value` gains a space.
 pub fn room_for(head_length: usize, fields: &Fields) -> usize {
     head_length + fields.len() + OWN_FIELDS_BYTES_MAX
+}
+
+/// Octets that the subject of a client's certificate adds to a request head.
+pub fn room_for_subject(subject: Option<&str>) -> usize {
+    subject.map_or(0, |subject| SUBJECT_NAME_BYTES_MAX + subject.len() + 4)
 }
 
 /// What a request head for an upstream is made of.
@@ -42,6 +49,10 @@ pub struct RequestParts<'a> {
     pub peer_text: &'a IpText,
     /// The port that it came in on.
     pub port: u16,
+    /// It came over TLS.
+    pub is_tls: bool,
+    /// The subject of the client's certificate, if it showed one that is good.
+    pub client_subject: Option<&'a str>,
     /// The endpoint as written.
     pub endpoint: &'a str,
 }
@@ -65,6 +76,9 @@ pub fn request(e: &mut Encoder<'_>, parts: &RequestParts<'_>) -> u64 {
             continue;
         }
         let name = line.name.of(octets);
+        if says_subject(name, &routed.plan.settings) {
+            continue;
+        }
         if line.known == FieldName::Other
             && !routed.plan.settings.underscore_headers
             && is_alias(name)
@@ -75,6 +89,12 @@ pub fn request(e: &mut Encoder<'_>, parts: &RequestParts<'_>) -> u64 {
         e.field(name, line.value.of(octets));
     }
     forwarding(e, parts);
+    if let (Some(name), Some(subject)) = (
+        &routed.plan.settings.client_cert_header,
+        parts.client_subject,
+    ) {
+        e.field(name.as_bytes(), subject.as_bytes());
+    }
     match parts.framing {
         Framing::None | Framing::UntilClose => {}
         Framing::Length(length) => length_field(e, length),
@@ -86,6 +106,19 @@ pub fn request(e: &mut Encoder<'_>, parts: &RequestParts<'_>) -> u64 {
     }
     e.put(b"\r\n");
     aliases
+}
+
+/// Is it the field by which the app is told of the client's certificate, in any spelling that an app may take for it? A
+/// client does not say that itself.
+fn says_subject(name: &[u8], settings: &Settings) -> bool {
+    let is_one = |(one, other): (&u8, &u8)| match (one, other) {
+        (b'-' | b'_', b'-' | b'_') => true,
+        (one, other) => one.eq_ignore_ascii_case(other),
+    };
+    let header = settings.client_cert_header.as_deref();
+    header.is_some_and(|header| {
+        header.len() == name.len() && header.as_bytes().iter().zip(name).all(is_one)
+    })
 }
 
 fn request_line(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {
@@ -153,6 +186,7 @@ fn forwarding(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {
         client,
         peer_text,
         port,
+        is_tls,
         ..
     } = *parts;
     e.put(b"X-Forwarded-For: ");
@@ -175,7 +209,10 @@ fn forwarding(e: &mut Encoder<'_>, parts: &RequestParts<'_>) {
     };
     e.field(
         b"X-Forwarded-Proto",
-        said(FieldName::XForwardedProto).unwrap_or(b"http"),
+        said(FieldName::XForwardedProto).unwrap_or(match is_tls {
+            true => b"https",
+            false => b"http",
+        }),
     );
     match said(FieldName::XForwardedHost).unwrap_or(facts.authority) {
         [] => {}
@@ -238,6 +275,8 @@ pub struct ResponseParts<'a> {
     pub switched: bool,
     /// For a response that has no Date.
     pub date: &'a [u8],
+    /// The value of Strict-Transport-Security, which takes the place of the app's own.
+    pub hsts: Option<&'a [u8]>,
 }
 
 /// Encodes the head of a response, final or interim.
@@ -249,7 +288,8 @@ pub fn response(e: &mut Encoder<'_>, parts: &ResponseParts<'_>) {
             line.known,
             FieldName::ContentLength | FieldName::TransferEncoding
         );
-        if is_framing || parts.options.stops(line, &head.fields, octets) {
+        let is_ours = parts.hsts.is_some() && line.known == FieldName::StrictTransportSecurity;
+        if is_framing || is_ours || parts.options.stops(line, &head.fields, octets) {
             continue;
         }
         e.field(line.name.of(octets), line.value.of(octets));
@@ -274,6 +314,9 @@ pub fn response(e: &mut Encoder<'_>, parts: &ResponseParts<'_>) {
         for value in head.fields.all(octets, FieldName::Upgrade) {
             e.field(b"Upgrade", value);
         }
+    }
+    if let Some(hsts) = parts.hsts {
+        e.field(b"Strict-Transport-Security", hsts);
     }
     if !head.fields.has(FieldName::Date) {
         // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing when it forwards.

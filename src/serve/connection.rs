@@ -1,9 +1,9 @@
 //! One downstream connection while it is hot: exchange after exchange.
 //!
 //! ```text
-//!   accept ──► HOT ── a second without a request ──► parked ── octets ──► HOT ──► …
-//!               ├── closed, refused, drained ──► lingering ──► gone
-//!               └── 101 ──► a tunnel
+//!   accept ── (handshake) ──► HOT ── a second without a request ──► parked ── octets ──► HOT ──► …
+//!                              ├── closed, refused, drained ──► lingering ──► gone
+//!                              └── 101 ──► a tunnel
 //! ```
 //!
 //! Hot is a task with rented scratch, a receive armed and a buffer lent to it. A connection that is parked has none of
@@ -20,7 +20,8 @@ use super::parked::{Parked, ParkedClient, Standing};
 use super::tunnel::{self, Side};
 use crate::h1::field_lines::HeadLimits;
 use crate::net::clock::now;
-use crate::net::{Buffer, Class, Deadline, Receiver, Stream};
+use crate::net::{Buffer, Class, Deadline};
+use crate::tls::{Receiver, Sender, Stream};
 
 /// Octets that are read and thrown away after our last answer.
 const LINGER_BYTES_MAX: usize = 64 << 10;
@@ -60,7 +61,7 @@ pub async fn serve(
     match hot(&worker, &stream, peer, &mut standing).await {
         Cooled::Closed => {}
         Cooled::Finished => stream.close(),
-        Cooled::Idle if worker.is_draining() => {}
+        Cooled::Idle if worker.is_draining() => say_goodbye(&stream, &stream.sender()).await,
         Cooled::Idle => park(&worker, stream, &peer, &standing, open),
         Cooled::Tunnel(client, Handover { upstream, silent }) => {
             tunnel::begin(&worker, client, upstream, silent, open);
@@ -73,7 +74,8 @@ pub async fn serve(
 fn park(worker: &Worker, stream: Stream, peer: &Peer, standing: &Standing, open: OpenConnection) {
     let idle_until = || now().after(standing.keepalive.saturating_sub(worker.hot_idle()));
     let until = standing.due.unwrap_or_else(idle_until);
-    let kept = Parked::Client(ParkedClient::new(peer, standing));
+    let (stream, encrypted) = stream.into_parts();
+    let kept = Parked::Client(ParkedClient::new(peer, standing, encrypted));
     if worker.lot().park(stream, until, kept).is_ok() {
         open.stay_counted();
     }
@@ -109,6 +111,7 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
         let mut link = Link {
             worker,
             peer,
+            secured: stream.secured(),
             receiver: &mut receiver,
             sender: &sender,
             scratch: &mut scratch,
@@ -120,13 +123,19 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 run(&mut link, buffer).await
             }
             Err(NoHead::Idle) => return Cooled::Idle,
-            Err(NoHead::Closed) if link.receiver.is_armed() => return Cooled::Closed,
+            Err(NoHead::Closed) if link.receiver.is_armed() || link.secured.is_some() => {
+                say_goodbye(stream, &sender).await;
+                return Cooled::Closed;
+            }
             Err(NoHead::Closed) => return Cooled::Finished,
             Err(NoHead::Refused(reason)) => refuse(&mut link, reason).await,
         };
         match after {
             After::Again(leftover) => pending = leftover,
-            After::Close if receiver.is_armed() => return Cooled::Closed,
+            After::Close if receiver.is_armed() || stream.secured().is_some() => {
+                say_goodbye(stream, &sender).await;
+                return Cooled::Closed;
+            }
             After::Close if !stream.has_unread() => return Cooled::Finished,
             After::Tunnel(client, handover) => {
                 let side = Side::with_receiver(
@@ -138,7 +147,7 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 return Cooled::Tunnel(side, handover);
             }
             After::Close | After::Linger => {
-                sender.finish();
+                finish(&sender).await;
                 linger(&mut receiver).await;
                 return Cooled::Closed;
             }
@@ -150,9 +159,26 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
     }
 }
 
+/// Says that nothing more will be sent.
+async fn finish(sender: &Sender) {
+    let deadline = Deadline::new();
+    deadline.set(LINGER_WAIT);
+    // A client that takes nothing is not told.
+    let _ = deadline.limit(sender.finish()).await;
+}
+
+/// Says on an encrypted connection that it ends here: without it the client would take its last answer for cut off.
+async fn say_goodbye(stream: &Stream, sender: &Sender) {
+    if stream.secured().is_some() {
+        let deadline = Deadline::new();
+        deadline.set(LINGER_WAIT);
+        let _ = deadline.limit(sender.say_goodbye()).await;
+    }
+}
+
 /// Reads what the client still sends, for a moment: closing with unread octets would send RST, and RST takes our
 /// last answer with it (RFC 9112 §9.6).
-async fn linger(receiver: &mut Receiver) {
+pub(super) async fn linger(receiver: &mut Receiver) {
     let deadline = Deadline::new();
     deadline.set(LINGER_WAIT);
     let mut read = 0;

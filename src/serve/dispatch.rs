@@ -5,8 +5,10 @@
 
 use std::net::IpAddr;
 
+use super::certificate_states::CertificateState;
 use super::incoming::Peer;
-use super::snapshot::{RoutePlan, Routes};
+use super::respond::Own;
+use super::snapshot::{HttpsPlan, RoutePlan, Routes, Snapshot};
 use crate::h1::framing::{Framing, FramingError, of_request};
 use crate::h1::persistence::request_persists;
 use crate::http::authority::{Authority, HostName};
@@ -16,7 +18,12 @@ use crate::http::hop_by_hop::ConnectionOptions;
 use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::target::{PathForm, Target, TargetForm, normalize_path, parse_target};
+use crate::policy::middleware::misdirected::{self, Would};
+use crate::policy::middleware::redirect::{self, CHALLENGE_PREFIX, Verdict};
 use crate::policy::reason::Reason;
+use crate::policy::route::ListenerIndex;
+use crate::tls::Secured;
+use crate::tls::certs::{Certificates, Selected};
 
 /// What a request head says, checked.
 pub struct Facts<'a> {
@@ -155,6 +162,24 @@ pub struct Found {
     pub plan: Option<u32>,
 }
 
+/// Why a request is answered here.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// What the answer has of its own.
+    pub own: Own,
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Refused {
+        Refused {
+            reason,
+            own: Own::Page,
+        }
+    }
+}
+
 /// A request that has been read and is to be routed.
 pub struct Request<'r, 'a> {
     /// What the head says.
@@ -169,6 +194,8 @@ pub struct Request<'r, 'a> {
     pub client: Client,
     /// Where it came in.
     pub peer: Peer,
+    /// How its connection is secured; `None` where it is plain.
+    pub secured: Option<&'r Secured>,
 }
 
 /// Finds the route. `scratch` is for a path that is not in its one form; `found` tells how far it came, also when
@@ -176,13 +203,14 @@ pub struct Request<'r, 'a> {
 ///
 /// # Errors
 ///
-/// No site, no route, or one that this request may not take.
+/// No site, no route, or one that this request may not take; a plain request that is sent to HTTPS; what an authority
+/// asks.
 pub fn route<'a>(
     request: &Request<'_, 'a>,
-    routes: &'a Routes,
+    snapshot: &'a Snapshot,
     scratch: &'a mut Vec<u8>,
     found: &mut Found,
-) -> Result<Routed<'a>, Reason> {
+) -> Result<Routed<'a>, Refused> {
     let Request {
         facts,
         host,
@@ -190,6 +218,7 @@ pub fn route<'a>(
         octets,
         client,
         peer,
+        secured,
     } = request;
     let raw = match facts.target.path.of(octets) {
         [] => b"/", // asterisk-form, or absolute-form without a path
@@ -200,6 +229,15 @@ pub fn route<'a>(
         PathForm::AsIs => raw,
         PathForm::Rewritten => scratch,
     };
+    let routes = &*snapshot.routes;
+    if let Some(token) = path.strip_prefix(CHALLENGE_PREFIX)
+        && let Some(text) = host.and_then(|host| snapshot.challenges.http(host, token))
+    {
+        return Err(Refused {
+            reason: Reason::AcmeChallenge,
+            own: Own::Content(text.to_owned()),
+        });
+    }
     let table = routes.table();
     let site = match host {
         Some(host) => table.site(peer.listener, host),
@@ -207,22 +245,42 @@ pub fn route<'a>(
     };
     let site = site.ok_or(Reason::UnknownHost)?;
     found.site = Some(site);
+    if let Some(secured) = secured
+        && is_misdirected(secured, *host, peer.listener, &snapshot.certificates)
+    {
+        return Err(Reason::Misdirected.into());
+    }
+    if !peer.is_tls
+        && let Some(https) = routes.site(site).https
+    {
+        let request = redirect::Plain {
+            is_challenge: path.starts_with(CHALLENGE_PREFIX),
+            was_https: client.is_trusted && was_https(head, octets),
+            is_held: !https.is_ours || *snapshot.states.of(site) == CertificateState::Held,
+            is_guarded: https.is_guarded,
+        };
+        match redirect::verdict(request) {
+            Verdict::Serve => {}
+            Verdict::Redirect => return Err(to_https(facts, *host, octets, https)),
+            Verdict::Wait => return Err(Reason::NoCertificate.into()),
+        }
+    }
     let matched = table.route(site, path).ok_or(Reason::NoRoute)?;
     found.plan = Some(matched.route);
     if table.is_ambiguous(site, path, matched.route) {
-        return Err(Reason::AmbiguousPath);
+        return Err(Reason::AmbiguousPath.into());
     }
     let plan = routes.plan(matched.route);
     if !plan.settings.allow.permits(client.address) {
-        return Err(Reason::AddressForbidden);
+        return Err(Reason::AddressForbidden.into());
     }
     if let (Framing::Length(length), Some(limit)) = (facts.framing, plan.settings.limits.body)
         && length > limit
     {
-        return Err(Reason::BodyTooLarge);
+        return Err(Reason::BodyTooLarge.into());
     }
     if plan.endpoints.is_none() {
-        return Err(Reason::NoRoute);
+        return Err(Reason::NoRoute.into());
     }
     let upgrade = upgrade_of(facts, head, octets, plan);
     Ok(Routed {
@@ -232,6 +290,61 @@ pub fn route<'a>(
         prefix_length: matched.prefix_len,
         upgrade,
     })
+}
+
+/// Was the connection made for another site than the one of this host?
+fn is_misdirected(
+    secured: &Secured,
+    host: Option<&HostName>,
+    listener: ListenerIndex,
+    certificates: &Certificates,
+) -> bool {
+    let Secured { served, name, .. } = secured;
+    let is_asked = match (name, host) {
+        (Some(name), Some(host)) => name == host,
+        // By an address: the certificate is what it came for.
+        (None, Some(host)) => host.ip().is_some() && served.names(host),
+        (Some(_) | None, None) => false,
+    };
+    let (name, address) = match host.and_then(HostName::ip) {
+        Some(ip) => (None, ip),
+        // Without a host it is the fallback's, as it would be from an address that is nobody's.
+        None => (host, IpAddr::from([0; 4])),
+    };
+    let would = match certificates.select(listener, name, address) {
+        Selected::Served(other) => Would::Serve {
+            is_same_certificate: other.identity == served.identity,
+            is_same_policy: other.policy == served.policy,
+        },
+        Selected::Missing => Would::Wait,
+        Selected::Refused => Would::Refuse,
+        Selected::Unknown => Would::Unknown,
+    };
+    misdirected::is_misdirected(is_asked, would)
+}
+
+/// Does the peer say that its client came over HTTPS?
+fn was_https(head: &RequestHead, octets: &[u8]) -> bool {
+    let said = head.fields.first(octets, FieldName::XForwardedProto);
+    said.is_some_and(redirect::says_https)
+}
+
+/// To the same host and target by HTTPS. A site of HTTPS is found by a host alone.
+fn to_https(
+    facts: &Facts<'_>,
+    host: Option<&HostName>,
+    octets: &[u8],
+    https: HttpsPlan,
+) -> Refused {
+    let Some(host) = host else {
+        return Reason::UnknownHost.into();
+    };
+    let path = facts.target.path.of(octets);
+    let query = facts.target.query.map(|query| query.of(octets));
+    Refused {
+        reason: Reason::HttpsRedirect,
+        own: Own::Location(redirect::location(host, https.port, path, query)),
+    }
 }
 
 /// The protocol that this request may switch to; any other wish is ignored, as RFC 9110 §7.8 allows.

@@ -5,24 +5,25 @@ use std::time::Duration;
 
 use super::body::{RequestBody, copy_of};
 use super::core::Worker;
-use super::dispatch::{self, Client, Facts, Found, Routed};
+use super::dispatch::{self, Client, Facts, Found, Refused, Routed};
 use super::forward::{Forward, Forwarded, Switched, Trace, forward};
 use super::incoming::{BodySource, Incoming, Peer, ReplySink};
 use super::parked::{Silent, millis};
 use super::reply::Reply;
-use super::respond::{Answer, PageFormat, page};
+use super::respond::{Answer, Own, PageFormat, page};
 use super::scratch::Scratch;
 use super::snapshot::Current;
 use super::tunnel::Side;
 use crate::h1::framing::Framing;
 use crate::http::authority::HostName;
 use crate::http::fields::FieldName;
+use crate::net::Buffer;
 use crate::net::clock::{precise_nanos, unix_nanos};
-use crate::net::{Buffer, Receiver, Sender};
 use crate::policy::exchange::{Progress, may_answer, may_reuse_downstream};
 use crate::policy::reason::Reason;
 use crate::telemetry::AccessRecord;
 use crate::telemetry::counters::Counter;
+use crate::tls::{Receiver, Secured, Sender};
 use crate::upstream::Slot;
 
 /// What becomes of the connection.
@@ -61,6 +62,8 @@ pub struct Link<'a> {
     pub worker: &'a Rc<Worker>,
     /// The other end.
     pub peer: Peer,
+    /// How the connection is secured; `None` where it is plain.
+    pub secured: Option<&'a Secured>,
     /// Requests come in here.
     pub receiver: &'a mut Receiver,
     /// Responses go out here.
@@ -124,13 +127,14 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
         head,
         octets,
         peer,
+        secured: link.secured,
         id: worker.next_id(),
         body: BodySource::Http1(body),
         reply: ReplySink::Http1(reply),
     };
 
     let mut ended = Ended::default();
-    let routed = facts.and_then(|facts| {
+    let routed = facts.map_err(Refused::from).and_then(|facts| {
         let (routed, client) =
             find_route(&current, &facts, host, &incoming, slot, path, &mut ended)?;
         Ok((facts, routed, client))
@@ -146,13 +150,19 @@ pub async fn run(link: &mut Link<'_>, head_buffer: Buffer) -> After {
             };
             forward(&this, &mut incoming, slot, &mut ended.trace).await
         }
-        Err(reason) => Err(*reason),
+        Err(refused) => Err(refused.reason),
     };
     let mut switched = None;
     match outcome {
         Ok(Forwarded::Whole) => {}
         Ok(Forwarded::Switched(upstream)) => switched = Some(upstream),
-        Err(reason) => fail(worker, &mut incoming, slot, reason, &mut ended).await,
+        Err(reason) => {
+            let refused = match routed {
+                Err(refused) => refused,
+                Ok(_) => reason.into(),
+            };
+            fail(worker, &current, &mut incoming, slot, refused, &mut ended).await;
+        }
     }
 
     let BodySource::Http1(body) = &incoming.body;
@@ -211,9 +221,10 @@ fn hand_over(
         octets_up: 0,
         octets_down: 0,
         other: None,
+        encrypted: None,
         record,
     });
-    let upstream = Side::new(switched.stream, Some(switched.first));
+    let upstream = Side::new(switched.stream.into(), Some(switched.first));
     Handover { upstream, silent }
 }
 
@@ -234,7 +245,7 @@ fn find_route<'a>(
     slot: &Slot,
     path: &'a mut Vec<u8>,
     ended: &mut Ended,
-) -> Result<(Routed<'a>, Client), Reason> {
+) -> Result<(Routed<'a>, Client), Refused> {
     let BodySource::Http1(body) = &incoming.body;
     {
         let mut progress = slot.progress.borrow_mut();
@@ -252,19 +263,23 @@ fn find_route<'a>(
         octets,
         client,
         peer: incoming.peer,
+        secured: incoming.secured,
     };
-    let routed = dispatch::route(&request, routes, path, &mut ended.found)?;
+    let routed = dispatch::route(&request, &current.snapshot, path, &mut ended.found)?;
     Ok((routed, client))
 }
 
 /// Answers with the reason's page, if an answer is still possible.
 async fn fail(
     worker: &Worker,
+    current: &Current,
     incoming: &mut Incoming<'_>,
     slot: &Slot,
-    reason: Reason,
+    refused: Refused,
     ended: &mut Ended,
 ) {
+    let Refused { reason, own } = refused;
+    let own = awaited(current, reason, &ended.found).unwrap_or(own);
     ended.failure = Some(reason);
     let BodySource::Http1(body) = &mut incoming.body;
     let ReplySink::Http1(reply) = &mut incoming.reply;
@@ -282,6 +297,8 @@ async fn fail(
         progress.response_sent_delimited = true;
         Answer {
             reason,
+            own: &own,
+            hsts: hsts(current, &incoming.peer, &ended.found),
             status,
             format: PageFormat::wished(&incoming.head.fields, incoming.octets),
             method: incoming.head.method,
@@ -293,10 +310,27 @@ async fn fail(
     ended.own_status = Some(answer.status.code());
     let (response, content) = page(&answer);
     reply.note_content(content);
-    reply.note_media(answer.format.content_type());
+    reply.note_media(answer.content_type());
     if reply.send(response).await.is_ok() {
         slot.progress.borrow_mut().response_sent = true;
     }
+}
+
+/// What a site without a certificate waits for, in a sentence.
+fn awaited(current: &Current, reason: Reason, found: &Found) -> Option<Own> {
+    let site = found.site.filter(|_| reason == Reason::NoCertificate)?;
+    let snapshot = &current.snapshot;
+    let name = &snapshot.routes.site(site).name;
+    let now = unix_nanos() / 1_000_000_000;
+    let sentence = snapshot.states.of(site).sentence(name, now)?;
+    Some(Own::Sentence(sentence))
+}
+
+/// The value of Strict-Transport-Security, where the route has one and the client came over TLS.
+fn hsts<'a>(current: &'a Current, peer: &Peer, found: &Found) -> Option<&'a [u8]> {
+    let routes = &current.snapshot.routes;
+    let plan = found.plan.filter(|_| peer.is_tls)?;
+    routes.plan(plan).hsts.as_deref()
 }
 
 fn after(progress: &Progress, ended: &Ended, leftover: Option<Buffer>) -> After {
@@ -427,12 +461,21 @@ pub async fn refuse(link: &mut Link<'_>, reason: Reason) -> After {
         head: &parser.head,
         octets: b"",
         peer,
+        secured: link.secured,
         id: worker.next_id(),
         body: BodySource::Http1(body),
         reply: ReplySink::Http1(Reply::new(link.sender, reply_deadline, counters, idle)),
     };
     let mut ended = Ended::default();
-    fail(worker, &mut incoming, slot, reason, &mut ended).await;
+    fail(
+        worker,
+        &current,
+        &mut incoming,
+        slot,
+        reason.into(),
+        &mut ended,
+    )
+    .await;
     record(worker, &current, &incoming, slot, began_nanos, &ended);
     match slot.progress.borrow().response_sent {
         true => After::Linger,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::compose::{self, RequestParts};
 use super::core::Worker;
 use super::dispatch::{Client, Facts, Routed};
-use super::incoming::{BodySource, Incoming, ReplySink};
+use super::incoming::{BodySource, Incoming, Peer, ReplySink};
 use super::relay::{Attempt, Relayed, relay};
 use super::snapshot::Current;
 use crate::h1::chunked::{CHUNK_HEAD_BYTES_MAX, encode_chunk_head_before};
@@ -146,6 +146,11 @@ enum Next {
 }
 
 impl Forward<'_> {
+    /// The value of Strict-Transport-Security, where the route has one and the client came over TLS.
+    fn hsts(&self, peer: &Peer) -> Option<&[u8]> {
+        self.routed.plan.hsts.as_deref().filter(|_| peer.is_tls)
+    }
+
     /// Sets the exchange's limits, and reads what of the body is held before anybody upstream is bothered.
     async fn prepare(&self, incoming: &mut Incoming<'_>, slot: &Slot) -> Result<Held, Reason> {
         let BodySource::Http1(body) = &mut incoming.body;
@@ -238,6 +243,7 @@ impl Forward<'_> {
             framing: held.framing,
             is_request_queued,
             worker: self.worker,
+            hsts: self.hsts(&incoming.peer),
         };
         let forwarded = match relay(&attempt, body, reply).await? {
             Relayed::Whole => Forwarded::Whole,
@@ -330,6 +336,10 @@ impl Forward<'_> {
             client: self.client,
             peer_text: &incoming.peer.text,
             port: incoming.peer.port,
+            is_tls: incoming.peer.is_tls,
+            client_subject: incoming
+                .secured
+                .and_then(|secured| secured.client.as_deref()),
             endpoint: &self.current.snapshot.endpoints.of(endpoint).authority,
         };
         let content = held
@@ -349,7 +359,8 @@ impl Forward<'_> {
             }
         };
         // Head and small body leave in one send.
-        let head_room = compose::room_for(incoming.head.length, &incoming.head.fields);
+        let head_room = compose::room_for(incoming.head.length, &incoming.head.fields)
+            + compose::room_for_subject(parts.client_subject);
         let body_room = before.len() + content.len() + behind.len();
         let together = Class::holding(head_room + body_room).or(Class::holding(head_room));
         let mut out = Buffer::rent(together.unwrap_or(Class::Giant));

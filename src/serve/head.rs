@@ -8,9 +8,10 @@ use crate::h1::field_lines::{HeadLimits, Progress};
 use crate::h1::request::RequestParser;
 use crate::net::clock::{Tick, now};
 use crate::net::stream::is_cancelled;
-use crate::net::{Buffer, Class, Receiver};
+use crate::net::{Buffer, Class};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::{Counter, CounterBlock};
+use crate::tls::Receiver;
 
 /// How long a head is waited for, and how large it may be.
 pub struct HeadWait {
@@ -59,10 +60,20 @@ pub async fn read_head(
                 receiver.arm(Buffer::rent_for_head(Class::Head));
             }
             deadline.set_idle(wait.hot_idle);
-            let (result, buffer) = match deadline.limit(receiver.recv()).await {
+            let first = match deadline.limit(receiver.recv()).await {
                 Some(received) => received,
                 // Late or drained; whatever came in the meantime is served.
                 None => receiver.disarm().await.expect("it is armed"),
+            };
+            let (result, buffer) = match first {
+                (Err(error), buffer) if is_cancelled(&error) && receiver.is_amid_record() => {
+                    // Half a record is the beginning of a head, and has its time.
+                    deadline.set(head_time(wait));
+                    receiver.arm(buffer);
+                    let received = deadline.limit(receiver.recv()).await;
+                    received.ok_or(NoHead::Refused(Reason::HeaderTimeout))?
+                }
+                first => first,
             };
             match result {
                 Ok(0) => return Err(NoHead::Closed),
@@ -82,10 +93,7 @@ pub async fn read_head(
         }
         if !is_limited {
             is_limited = true;
-            deadline.set(match wait.due {
-                Some(due) => due.since(now()),
-                None => wait.header,
-            });
+            deadline.set(head_time(wait));
         }
         if buffer.receive_room() == 0 {
             let class = if buffer.start() == 0 {
@@ -104,6 +112,14 @@ pub async fn read_head(
             Ok(0) | Err(_) => return Err(NoHead::Closed),
             Ok(count) => counters.add(Counter::DownstreamBytesReceived, count as u64),
         }
+    }
+}
+
+/// How long a head that has begun may take.
+fn head_time(wait: &HeadWait) -> Duration {
+    match wait.due {
+        Some(due) => due.since(now()),
+        None => wait.header,
     }
 }
 

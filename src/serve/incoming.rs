@@ -9,6 +9,7 @@ use crate::http::forwarding::plain;
 use crate::http::message::RequestHead;
 use crate::policy::route::ListenerIndex;
 use crate::telemetry::RequestId;
+use crate::tls::Secured;
 
 /// The other end of a downstream connection, and where it came in.
 #[derive(Clone, Copy, Debug)]
@@ -21,17 +22,20 @@ pub struct Peer {
     pub listener: ListenerIndex,
     /// The listener's port.
     pub port: u16,
+    /// It is spoken to over TLS.
+    pub is_tls: bool,
 }
 
 impl Peer {
     /// A peer of this address, as the kernel tells it, on a listener and its port.
-    pub fn new(address: SocketAddr, listener: ListenerIndex, port: u16) -> Peer {
+    pub fn new(address: SocketAddr, listener: ListenerIndex, port: u16, is_tls: bool) -> Peer {
         let address = SocketAddr::new(plain(address.ip()), address.port());
         Peer {
             text: IpText::new(address.ip()),
             address,
             listener,
             port,
+            is_tls,
         }
     }
 }
@@ -44,6 +48,8 @@ pub struct Incoming<'a> {
     pub octets: &'a [u8],
     /// Who sent it.
     pub peer: Peer,
+    /// How its connection is secured; `None` where it is plain.
+    pub secured: Option<&'a Secured>,
     /// The exchange's name.
     pub id: RequestId,
     /// Where its body comes from.

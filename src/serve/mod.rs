@@ -18,6 +18,7 @@
 
 pub mod attend;
 pub mod body;
+pub mod certificate_states;
 pub mod compose;
 pub mod connection;
 pub mod core;
@@ -25,6 +26,7 @@ pub mod dispatch;
 pub mod exchange;
 pub mod explain;
 pub mod forward;
+pub mod handshake;
 pub mod head;
 pub mod incoming;
 pub mod parked;

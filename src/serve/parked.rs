@@ -1,21 +1,24 @@
 //! What a worker keeps of a connection that is parked.
 //!
-//! A client's connection between two requests is where it came in and two times; who it is the kernel knows. A silent
-//! tunnel is two descriptors and what its access record will need. Everything else is made anew when octets come.
+//! A client's connection between two requests is where it came in and two times, and where it is encrypted its session;
+//! who it is the kernel knows. A silent tunnel is two descriptors and what its access record will need. Everything else
+//! is made anew when octets come.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::incoming::Peer;
 use crate::net::clock::Tick;
 use crate::net::parking::{Ticket, entry_bytes};
 use crate::policy::route::ListenerIndex;
+use crate::tls::stream::Encrypted;
 use crate::upstream::EndpointNumber;
 
 /// Octets of user memory that an idle client connection costs.
 const ENTRY_BYTES_MAX: usize = 32;
 const _: () = assert!(entry_bytes::<Parked>() <= ENTRY_BYTES_MAX);
 /// Octets that a silent tunnel costs beside its two entries; its access record, where one is kept, comes on top.
-const SILENT_BYTES_MAX: usize = 64;
+const SILENT_BYTES_MAX: usize = 72;
 const _: () = assert!(size_of::<Silent>() <= SILENT_BYTES_MAX);
 
 /// See the module.
@@ -46,21 +49,34 @@ pub struct ParkedClient {
     /// No request has come yet: the lot's limit is the first head's.
     is_new: bool,
     keepalive_ms: u32,
+    /// Of an encrypted connection.
+    encrypted: Option<Rc<Encrypted>>,
 }
 
 impl ParkedClient {
     /// What is kept of a connection.
-    pub fn new(peer: &Peer, standing: &Standing) -> ParkedClient {
+    pub fn new(peer: &Peer, standing: &Standing, encrypted: Option<Rc<Encrypted>>) -> ParkedClient {
         ParkedClient {
             listener: peer.listener,
             is_new: standing.due.is_some(),
             keepalive_ms: millis(standing.keepalive),
+            encrypted,
         }
     }
 
     /// The listener that it came in by.
     pub fn listener(&self) -> ListenerIndex {
         self.listener
+    }
+
+    /// Is it spoken to over TLS?
+    pub fn is_tls(&self) -> bool {
+        self.encrypted.is_some()
+    }
+
+    /// What is kept of its encryption.
+    pub fn into_encrypted(self) -> Option<Rc<Encrypted>> {
+        self.encrypted
     }
 
     /// How the connection stands; `due` is what the lot was given.
@@ -88,6 +104,8 @@ pub struct Silent {
     pub octets_down: u64,
     /// The upstream's side, while both are parked.
     pub other: Option<Ticket>,
+    /// Of a tunnel whose client's connection is encrypted, while it is parked.
+    pub encrypted: Option<Rc<Encrypted>>,
     /// The exchange's access record, packed, to be completed; `None` where none is kept.
     pub record: Option<Box<[u8]>>,
 }

@@ -38,6 +38,8 @@ pub struct Attempt<'a> {
     pub is_request_queued: bool,
     /// The worker: while it drains no connection carries on.
     pub worker: &'a Worker,
+    /// The value of Strict-Transport-Security, over TLS.
+    pub hsts: Option<&'a [u8]>,
 }
 
 /// How an attempt that did not fail ended.
@@ -291,6 +293,7 @@ fn encode_head(
         persists,
         switched: arrival.kind == ArrivalKind::Switched,
         date: &attempt.worker.date(),
+        hsts: attempt.hsts,
     };
     compose::response(&mut e, &parts);
     let written = e.finish().expect("room was asked for");

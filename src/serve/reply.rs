@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::h1::chunked::{LAST_CHUNK, encode_chunk_head_before};
-use crate::net::{Buffer, Deadline, Sender};
+use crate::net::{Buffer, Deadline};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::{Counter, CounterBlock};
+use crate::tls::Sender;
 
 /// Octets before the content that a chunk's size line may take: a block has at most 2^19 octets, five digits.
 const CHUNK_HEAD_ROOM: usize = 7;

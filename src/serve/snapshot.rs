@@ -10,10 +10,16 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::config::{Action, Config, EndpointAddress, HostPattern, Settings};
+use super::certificate_states::CertificateStates;
+use crate::config::{
+    Action, ClientAuth, Config, EndpointAddress, HostPattern, Hsts, Listener, ListenerKind,
+    Settings, Site, SiteScheme,
+};
 use crate::policy::balance::RoundRobin;
 use crate::policy::pipeline::Pipeline;
 use crate::policy::route::{ListenerIndex, Table, TableBuilder};
+use crate::tls::certs::Certificates;
+use crate::tls::challenges::Challenges;
 use crate::upstream::{EndpointNumber, Endpoints};
 
 /// What control publishes. A clone is as cheap as its parts' references.
@@ -23,6 +29,12 @@ pub struct Snapshot {
     pub routes: Arc<Routes>,
     /// Where the endpoints are; changes when a name resolves to something else.
     pub endpoints: Arc<Endpoints>,
+    /// What is served over TLS; changes when a certificate does.
+    pub certificates: Arc<Certificates>,
+    /// Answers to an authority that validates names; changes while it does.
+    pub challenges: Arc<Challenges>,
+    /// Which certificates are held; changes while one is obtained.
+    pub states: Arc<CertificateStates>,
 }
 
 /// The configuration as the data plane uses it.
@@ -31,6 +43,8 @@ pub struct Routes {
     sites: Vec<SitePlan>,
     plans: Vec<RoutePlan>,
     trusted_proxies: Vec<IpNet>,
+    /// By [`ListenerIndex`]: is TLS spoken there?
+    tls_listeners: Box<[bool]>,
     /// In force until a request has found its route.
     pub defaults: Settings,
 }
@@ -39,6 +53,19 @@ pub struct Routes {
 pub struct SitePlan {
     /// As logged.
     pub name: Box<str>,
+    /// Where its plain requests are sent; `None` for a site of plain HTTP.
+    pub https: Option<HttpsPlan>,
+}
+
+/// Of a site of HTTPS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpsPlan {
+    /// As clients see it.
+    pub port: u16,
+    /// It is served over TLS here, so that its certificate is waited for; else by a proxy in front.
+    pub is_ours: bool,
+    /// It demands a certificate of its clients.
+    pub is_guarded: bool,
 }
 
 /// A path of a site, as the data plane uses it.
@@ -49,6 +76,8 @@ pub struct RoutePlan {
     pub endpoints: Option<Box<[EndpointNumber]>>,
     /// How requests share connections to these endpoints, which all have the same.
     pub pipeline: Pipeline,
+    /// `Strict-Transport-Security` over TLS.
+    pub hsts: Option<Box<[u8]>>,
     /// How.
     pub settings: Settings,
 }
@@ -70,7 +99,9 @@ impl EndpointKey {
             EndpointKey::Whoami => "whoami".to_owned(),
             EndpointKey::Address(EndpointAddress::Port(port), _) => format!("127.0.0.1:{port}"),
             EndpointKey::Address(
-                address @ (EndpointAddress::Unix(_) | EndpointAddress::Tcp { .. }),
+                address @ (EndpointAddress::Unix(_)
+                | EndpointAddress::Tcp { .. }
+                | EndpointAddress::Https { .. }),
                 _,
             ) => address.to_string(),
         }
@@ -80,6 +111,14 @@ impl EndpointKey {
     pub fn authority(&self) -> String {
         match self {
             EndpointKey::Address(EndpointAddress::Unix(_), _) => "localhost".to_owned(),
+            EndpointKey::Address(address @ EndpointAddress::Https { .. }, _) => {
+                let shown = address.to_string();
+                let authority = shown.strip_prefix("https://").unwrap_or(&shown);
+                authority
+                    .strip_suffix(":443")
+                    .unwrap_or(authority)
+                    .to_owned()
+            }
             EndpointKey::Whoami
             | EndpointKey::Address(EndpointAddress::Port(_) | EndpointAddress::Tcp { .. }, _) => {
                 self.label()
@@ -101,9 +140,11 @@ pub fn plan(config: &Config) -> Plan {
     let mut table = TableBuilder::new();
     let mut endpoints = EndpointNumbers::default();
     let (mut sites, mut plans) = (Vec::new(), Vec::new());
+    let listeners = config.listeners();
     for (site, number) in config.sites.iter().zip(0u32..) {
         sites.push(SitePlan {
             name: site.name.as_str().into(),
+            https: https_of(site, number, config, &listeners),
         });
         for route in &site.routes {
             let plan_number = u32::try_from(plans.len()).expect("fewer than 2^32 paths");
@@ -116,11 +157,16 @@ pub fn plan(config: &Config) -> Plan {
                     Action::Proxy(to) => to.pipeline,
                     Action::Whoami | Action::None => Pipeline::Off,
                 },
+                hsts: route.settings.hsts.map(|hsts| hsts_value(&hsts).into()),
                 settings: route.settings.clone(),
             });
         }
     }
-    for listener in config.listeners() {
+    let tls_listeners = listeners
+        .iter()
+        .map(|listener| listener.kind == ListenerKind::Tls)
+        .collect();
+    for listener in listeners {
         let index = table.add_listener();
         for site in listener.sites {
             let number = u32::try_from(site).expect("fewer than 2^32 sites");
@@ -136,12 +182,46 @@ pub fn plan(config: &Config) -> Plan {
         sites,
         plans,
         trusted_proxies: config.server.trusted_proxies.clone(),
+        tls_listeners,
         defaults: config.defaults.clone(),
     };
     Plan {
         routes,
         endpoints: endpoints.keys,
     }
+}
+
+fn https_of(
+    site: &Site,
+    number: u32,
+    config: &Config,
+    listeners: &[Listener],
+) -> Option<HttpsPlan> {
+    match site.scheme {
+        SiteScheme::Https => {}
+        SiteScheme::Http | SiteScheme::Both => return None,
+    }
+    let serves = |listener: &Listener| {
+        let has_it = listener.sites.binary_search(&(number as usize)).is_ok();
+        listener.kind == ListenerKind::Tls && has_it
+    };
+    Some(HttpsPlan {
+        port: site.port.unwrap_or(config.server.public_https),
+        is_ours: listeners.iter().any(serves),
+        is_guarded: matches!(site.tls.client_auth, ClientAuth::Require(_)),
+    })
+}
+
+/// RFC 6797 §6.1.
+fn hsts_value(hsts: &Hsts) -> Vec<u8> {
+    let mut value = format!("max-age={}", hsts.max_age.as_secs());
+    if hsts.subdomains {
+        value += "; includeSubDomains";
+    }
+    if hsts.preload {
+        value += "; preload";
+    }
+    value.into_bytes()
 }
 
 #[derive(Default)]
@@ -189,6 +269,12 @@ impl Routes {
     /// The plan of this number, which the table gave.
     pub fn plan(&self, number: u32) -> &RoutePlan {
         &self.plans[number as usize]
+    }
+
+    /// Is TLS spoken on this listener?
+    pub fn is_tls(&self, listener: ListenerIndex) -> bool {
+        let known = self.tls_listeners.get(usize::from(listener.0));
+        known.copied().unwrap_or(false)
     }
 
     /// Are forwarding fields from this peer believed? `ip` is in plain form.
@@ -257,6 +343,65 @@ mod tests {
         assert_eq!(found, numbers);
         let found: Vec<String> = plan.endpoints.iter().map(key).collect();
         assert_eq!(found, keys);
+    }
+
+    #[test]
+    fn where_plain_requests_are_sent() {
+        #[track_caller]
+        fn check(text: &str, expected: &[Option<(u16, bool, bool)>]) {
+            let source = Source { name: "f", text };
+            let config = parse(&[source]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+            let plan = plan(&config);
+            let found: Vec<_> = plan
+                .routes
+                .sites
+                .iter()
+                .map(|site| {
+                    site.https
+                        .map(|https| (https.port, https.is_ours, https.is_guarded))
+                })
+                .collect();
+            assert_eq!(found, expected);
+        }
+        check(
+            "[sites]\n\"a\" = 1\n\"b:8443\" = 1\n\"http://c\" = 1\n\"*\" = 1",
+            &[
+                Some((443, true, false)),
+                Some((8443, true, false)),
+                None,
+                None,
+            ],
+        );
+        check(
+            "[server]\nhttps = [\":8443\"]\npublic_https = 444\n[sites.\"a\"]\nto = 1\n\
+             tls = { client_auth = \"require\", client_ca = \"x\" }\n[sites.\"b\"]\nto = 1\n\
+             tls = { client_auth = \"request\", client_ca = \"x\" }",
+            &[Some((444, true, true)), Some((444, true, false))],
+        );
+        check(
+            "[server]\nhttps = []\n[sites]\n\"a\" = 1",
+            &[Some((443, false, false))],
+        );
+    }
+
+    #[test]
+    fn hsts_values() {
+        let value = |text: &str| {
+            let text = format!("[defaults]\nhsts = {text}\n[sites]\n\"a\" = 1");
+            let source = Source {
+                name: "f",
+                text: &text,
+            };
+            let plan = plan(&parse(&[source]).expect("it is fine"));
+            let hsts = plan.routes.plans[0].hsts.clone();
+            hsts.map(|value| String::from_utf8_lossy(&value).into_owned())
+        };
+        assert_eq!(value("\"off\""), None);
+        assert_eq!(value("\"1h\"").as_deref(), Some("max-age=3600"));
+        assert_eq!(
+            value("{ max_age = \"365d\", subdomains = true, preload = true }").as_deref(),
+            Some("max-age=31536000; includeSubDomains; preload")
+        );
     }
 
     #[test]

@@ -24,10 +24,11 @@ use crate::http::status::Status;
 use crate::net::clock::{Tick, now, precise_nanos, unix_nanos};
 use crate::net::parking::Resting;
 use crate::net::stream::is_cancelled;
-use crate::net::{Buffer, Deadline, Either, Receiver, Sender, Stream, both, race, spawn};
+use crate::net::{Buffer, Deadline, Either, both, race, spawn};
 use crate::policy::reason::Reason;
 use crate::telemetry::AccessRecord;
 use crate::telemetry::counters::Counter;
+use crate::tls::{Receiver, Sender, Stream};
 use crate::upstream::piece::PieceSize;
 
 /// How long a tunnel keeps its task and its buffers without octets.
@@ -85,7 +86,7 @@ impl Side {
     }
 
     fn is_silent(&self) -> bool {
-        self.held.is_none() && !self.has_finished
+        self.held.is_none() && !self.has_finished && !self.receiver.is_amid_record()
     }
 }
 
@@ -97,8 +98,9 @@ pub async fn carry(
     mut silent: Box<Silent>,
     open: OpenConnection,
 ) {
+    let mut last = now();
     loop {
-        let ended = pass(&worker, &mut client, &mut upstream, &mut silent).await;
+        let ended = pass(&worker, &mut client, &mut upstream, &mut silent, last).await;
         let reason = match ended {
             Ended::Both => None,
             Ended::Failed(reason) => {
@@ -119,6 +121,11 @@ pub async fn carry(
                     );
                     return;
                 } else {
+                    // Half a record is not silence, nor has anything passed with it.
+                    last = match client.receiver.is_amid_record() {
+                        true => since,
+                        false => now(),
+                    };
                     continue;
                 }
             }
@@ -166,15 +173,16 @@ async fn pass(
     client: &mut Side,
     upstream: &mut Side,
     silent: &mut Silent,
+    last: Tick,
 ) -> Ended {
     let traffic = Traffic {
         quiet: Deadline::new(),
         quiet_wait: QUIET_WAIT.min(silent.limit()),
-        last: Cell::new(now()),
+        last: Cell::new(last),
         sending: Cell::new(0),
         is_half_closed: Cell::new(client.has_finished || upstream.has_finished),
     };
-    traffic.passed();
+    traffic.quiet.set(traffic.quiet_wait);
     let (octets_up, octets_down) = (Cell::new(0), Cell::new(0));
     let ended = {
         let mut up = Direction {
@@ -276,7 +284,7 @@ impl Direction<'_> {
                         }
                         Ok(count) => {
                             self.worker.counters().add(self.counters.0, count as u64);
-                            size.learn(piece.receive_room() == 0);
+                            size.learn(receiver.was_filled(&piece));
                             piece
                         }
                         Err(_) => return Err(self.lost.0),
@@ -288,7 +296,9 @@ impl Direction<'_> {
             self.send(piece, sender).await?;
             self.traffic.sending.set(self.traffic.sending.get() - 1);
         }
-        sender.finish();
+        self.traffic.sending.set(self.traffic.sending.get() + 1);
+        sender.finish().await;
+        self.traffic.sending.set(self.traffic.sending.get() - 1);
         self.traffic.is_half_closed.set(true);
         self.traffic.passed();
         Ok(())
@@ -318,6 +328,9 @@ fn park(
 ) {
     let (lot, due) = (worker.lot(), since.after(silent.limit()));
     let nobody = Parked::TunnelEnd { other: None };
+    let (client, encrypted) = client.into_parts();
+    silent.encrypted = encrypted;
+    let (upstream, _) = upstream.into_parts(); // plain
     let Ok(end) = lot.park(upstream, due, nobody) else {
         return end_by(worker, &silent, Reason::Overloaded);
     };
@@ -340,7 +353,7 @@ fn park(
 /// A silent tunnel has octets on one of its ends, or its time is over.
 pub fn wake_tunnel(
     worker: &Rc<Worker>,
-    silent: Box<Silent>,
+    mut silent: Box<Silent>,
     client: Resting,
     upstream: Resting,
     is_over: bool,
@@ -353,7 +366,8 @@ pub fn wake_tunnel(
         client.abort_on_close();
         return end_by(worker, &silent, Reason::TunnelIdle);
     }
-    let (client, upstream) = (Side::new(client, None), Side::new(upstream, None));
+    let client = Stream::resumed(client, silent.encrypted.take());
+    let (client, upstream) = (Side::new(client, None), Side::new(upstream.into(), None));
     begin(worker, client, upstream, silent, open);
 }
 

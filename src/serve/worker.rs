@@ -8,15 +8,14 @@ use std::time::Duration;
 use super::attend::{attend, close_clients};
 use super::connection::{accepted, serve};
 use super::core::{OpenConnection, Parts, Worker};
+use super::handshake::{answer_unread, serve_secured};
 use super::incoming::Peer;
-use super::respond::{Answer, PageFormat, page};
 use super::snapshot::Snapshot;
 use crate::config::Backend;
-use crate::http::method::Method;
 use crate::net::ladder::{Granted, block_on};
 use crate::net::listener::{Accepted, accept_until};
 use crate::net::mailbox::Slit;
-use crate::net::{Deadline, Either, Notify, Stream, deadline, race, spawn};
+use crate::net::{Either, Notify, Stream, deadline, race, spawn};
 use crate::policy::reason::Reason;
 use crate::policy::route::ListenerIndex;
 use crate::telemetry::counters::Counter;
@@ -159,7 +158,8 @@ impl Accepting {
             let accept = async move {
                 let hand_over = |accepted| match accepted {
                     Accepted::Connection(stream, address) => {
-                        welcome(&worker, stream, Peer::new(address, index, port));
+                        let peer = Peer::new(address, index, port, is_tls(&worker, index));
+                        welcome(&worker, stream, peer);
                     }
                     Accepted::Failed(error) => {
                         worker.counters().add(Counter::AcceptErrors, 1);
@@ -193,42 +193,29 @@ impl Accepting {
     }
 }
 
+fn is_tls(worker: &Worker, listener: ListenerIndex) -> bool {
+    worker.current().snapshot.routes.is_tls(listener)
+}
+
 fn welcome(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
     worker.counters().add(Counter::ConnectionsAccepted, 1);
     let open = OpenConnection::new(worker.clone());
     let (worker, panicked) = (worker.clone(), worker.clone());
     let on_panic = move || panicked.counters().add(Counter::Panics, 1);
-    if open.is_within_limit {
+    if open.is_within_limit && peer.is_tls {
+        spawn(serve_secured(worker, stream, peer, open), on_panic);
+    } else if open.is_within_limit {
         let standing = accepted(&worker);
-        spawn(serve(worker, stream, peer, standing, open), on_panic);
+        spawn(serve(worker, stream.into(), peer, standing, open), on_panic);
     } else {
         worker.counters().add(Counter::ConnectionsRefused, 1);
+        if peer.is_tls {
+            return; // a handshake is what there is no room for
+        }
         let turned_away = async move {
-            turn_away(&worker, stream).await;
+            answer_unread(&worker, &stream, Reason::Overloaded).await;
             drop(open);
         };
         spawn(turned_away, on_panic);
     }
-}
-
-/// Answers a connection beyond the limit without reading from it.
-async fn turn_away(worker: &Worker, stream: Stream) {
-    let (reason, id) = (Reason::Overloaded, worker.next_id());
-    let Some(status) = reason.status() else {
-        return;
-    };
-    let (response, _) = page(&Answer {
-        reason,
-        status,
-        format: PageFormat::Text,
-        method: Method::Get,
-        id,
-        persists: false,
-        date: &worker.date(),
-    });
-    let (sender, limit) = (stream.sender(), Deadline::new());
-    limit.set(Duration::from_secs(1));
-    // It fits into an empty send buffer; a client that is gone already loses nothing.
-    let _ = limit.limit(sender.send_some(response)).await;
-    sender.finish();
 }

@@ -32,6 +32,28 @@ counters! {
     ConnectionsRefused,
     /// `accept` failed, other than for a client that had already gone.
     AcceptErrors,
+    /// TLS handshakes completed from the beginning.
+    HandshakesFull,
+    /// TLS handshakes that resumed a session.
+    HandshakesResumed,
+    /// Answers to an authority that validates a name by `acme-tls/1`.
+    HandshakesForChallenges,
+    /// Handshakes refused because no site has the name that was asked for (alert 112).
+    HandshakesUnknownName,
+    /// Handshakes refused because the site has no certificate yet (`no_certificate`).
+    HandshakesNoCertificate,
+    /// Handshakes refused because the site's client authorities cannot be used.
+    HandshakesRefused,
+    /// Handshakes that were not complete in time (`timeouts.handshake`).
+    HandshakesLate,
+    /// Handshakes whose client went away.
+    HandshakesGone,
+    /// Connections that began with something else than TLS, plain HTTP above all.
+    HandshakesNotTls,
+    /// Handshakes whose client's certificate was missing or not good.
+    HandshakesClientCertificate,
+    /// Handshakes that failed otherwise: nothing in common, or a breach of the protocol.
+    HandshakesFailed,
     /// Exchanges ended, answered or not.
     Exchanges,
     /// Exchanges ended with a final response of the class 2xx.

@@ -215,6 +215,9 @@ fn snapshot() -> Snapshot {
     Snapshot {
         routes: Arc::new(routes),
         endpoints: Arc::new(Endpoints::new(vec![endpoint(PLAIN), endpoint(DEEP)])),
+        certificates: Arc::default(),
+        challenges: Arc::default(),
+        states: Arc::default(),
     }
 }
 

@@ -22,6 +22,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_hotgate");
 /// A configuration file in the making: the server's lines, the access log, and the test's own text.
 pub struct Config {
     http: Vec<String>,
+    https: Vec<String>,
     workers: u32,
     server: String,
     access: String,
@@ -33,6 +34,7 @@ impl Config {
     pub fn new(text: impl Into<String>) -> Config {
         Config {
             http: vec!["127.0.0.1:0".to_owned()],
+            https: vec!["127.0.0.1:0".to_owned()],
             workers: 1,
             server: String::new(),
             access: "path = \"off\"\n".to_owned(),
@@ -43,6 +45,15 @@ impl Config {
     /// The plain listeners; one on a free loopback port when this is not called.
     pub fn http(mut self, listeners: &[&str]) -> Config {
         self.http = listeners
+            .iter()
+            .map(|&listener| listener.to_owned())
+            .collect();
+        self
+    }
+
+    /// The listeners of TLS, which are taken only for sites of HTTPS; one on a free loopback port when this is not called.
+    pub fn https(mut self, listeners: &[&str]) -> Config {
+        self.https = listeners
             .iter()
             .map(|&listener| listener.to_owned())
             .collect();
@@ -79,6 +90,7 @@ impl Config {
     pub fn toml(&self) -> String {
         let Config {
             http,
+            https,
             workers,
             server,
             access,
@@ -86,7 +98,7 @@ impl Config {
         } = self;
         let backend = backend();
         format!(
-            "[server]\nhttp = {http:?}\nworkers = {workers}\nbackend = \"{backend}\"\n{server}\n[log.access]\n{access}\n{text}"
+            "[server]\nhttp = {http:?}\nhttps = {https:?}\nworkers = {workers}\nbackend = \"{backend}\"\n{server}\n[log.access]\n{access}\n{text}"
         )
     }
 

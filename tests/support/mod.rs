@@ -25,6 +25,7 @@ pub mod message;
 pub mod origin;
 pub mod proc;
 pub mod skip;
+pub mod tls;
 
 use std::{
     io::{self, Read, Write},

@@ -12,8 +12,8 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::finding::{Finding, Mark};
-use super::users::{User, group_name};
-use crate::config::{Action, Config, EndpointAddress, LogTarget};
+use super::users::{User, current, group_name};
+use crate::config::{Action, CertificateSource, ClientAuth, Config, EndpointAddress, LogTarget};
 use crate::control::last_good::state_folder;
 
 /// The bit by which a file is readable for everybody.
@@ -98,6 +98,18 @@ pub fn open_secrets(config: &Config) -> Vec<Finding> {
     found
 }
 
+/// Who this process runs as, and what lets him read a file that he may not.
+pub fn mend_for_reading(path: &Path) -> (String, String) {
+    let user = current();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let named = Named {
+        path,
+        use_of: Use::Read,
+    };
+    let mend = obstacle(&named).map(|obstacle| mend(&user, &obstacle));
+    (user.name.clone(), mend.unwrap_or_default())
+}
+
 fn named(config: &Config, files: &[PathBuf]) -> Vec<Named> {
     let mut named: Vec<Named> = Vec::new();
     let mut add = |path: &Path, use_of: Use| {
@@ -117,8 +129,31 @@ fn named(config: &Config, files: &[PathBuf]) -> Vec<Named> {
     for file in &config.secret_files {
         add(file, Use::Read);
     }
+    for site in config.sites.iter().filter(|site| site.is_https()) {
+        if let CertificateSource::Files(pairs) = &site.tls.source {
+            for pair in pairs {
+                add(&pair.cert, Use::Read);
+                add(&pair.key, Use::Read);
+            }
+        }
+        match &site.tls.client_auth {
+            ClientAuth::Request(path) | ClientAuth::Require(path) => add(path, Use::Read),
+            ClientAuth::Off => {}
+        }
+    }
+    if let Some(path) = &config.acme.ca_root {
+        add(path, Use::Read);
+    }
     let routes = config.sites.iter().flat_map(|site| &site.routes);
     for route in routes {
+        let upstream_tls = &route.settings.upstream_tls;
+        if let Some(path) = &upstream_tls.ca {
+            add(path, Use::Read);
+        }
+        if let Some(pair) = &upstream_tls.cert {
+            add(&pair.cert, Use::Read);
+            add(&pair.key, Use::Read);
+        }
         let Action::Proxy(to) = &route.action else {
             continue;
         };

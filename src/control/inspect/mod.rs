@@ -4,6 +4,7 @@
 //! than a look takes.
 
 pub mod access;
+pub mod certificates;
 pub mod finding;
 pub mod names;
 pub mod ports;

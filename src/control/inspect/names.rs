@@ -23,7 +23,8 @@ pub fn names(config: &Config) -> Vec<Finding> {
                 continue;
             };
             for endpoint in &to.addresses {
-                if let EndpointAddress::Tcp { host, .. } = endpoint
+                if let EndpointAddress::Tcp { host, .. } | EndpointAddress::Https { host, .. } =
+                    endpoint
                     && host.parse::<IpAddr>().is_err()
                 {
                     let sites = targets.entry(host.clone()).or_default();

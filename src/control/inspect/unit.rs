@@ -349,7 +349,9 @@ fn sockets(config: &Config) -> Vec<PathBuf> {
     });
     let sockets = endpoints.filter_map(|endpoint| match endpoint {
         EndpointAddress::Unix(path) => Some(path.clone()),
-        EndpointAddress::Port(_) | EndpointAddress::Tcp { .. } => None,
+        EndpointAddress::Port(_) | EndpointAddress::Tcp { .. } | EndpointAddress::Https { .. } => {
+            None
+        }
     });
     sockets.collect()
 }

@@ -22,6 +22,25 @@ pub fn user(name: &str) -> Option<User> {
     user_in(name, &passwd, &group)
 }
 
+/// The user that this process runs as; one without a name goes by its number.
+pub fn current() -> User {
+    let uid = rustix::process::geteuid().as_raw();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = passwd
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(&uid.to_string()));
+    let name = named.and_then(|line| line.split(':').next());
+    name.and_then(user).unwrap_or_else(|| {
+        let gid = rustix::process::getegid().as_raw();
+        User {
+            name: uid.to_string(),
+            uid,
+            gid,
+            groups: vec![gid],
+        }
+    })
+}
+
 /// The name of a group.
 pub fn group_name(gid: u32) -> Option<String> {
     let group = fs::read_to_string("/etc/group").ok()?;

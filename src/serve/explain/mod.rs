@@ -16,6 +16,7 @@ mod request;
 mod rivals;
 mod sent;
 mod stages;
+mod tls;
 mod words;
 
 use std::net::{IpAddr, SocketAddr};
@@ -47,7 +48,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
     /// One word: `listener`, `head`, `framing`, `fields`, `method`, `target`, `host`, `expect`, `client`, `site`,
-    /// `path`, `access`, `body`, `upgrade`, `action`, `log`.
+    /// `cert`, `clients`, `redirect`, `path`, `access`, `body`, `upgrade`, `action`, `log`.
     pub name: &'static str,
     /// What was decided.
     pub decision: String,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::config::{ListenAddress, Listener};
+use crate::config::{ListenAddress, Listener, ListenerKind};
 
 /// What is asked about.
 #[derive(Clone, Debug)]
@@ -186,18 +186,21 @@ pub(super) fn listener(
     url: &Url,
     listeners: &[Listener],
 ) -> Result<Option<usize>, QueryError> {
+    let kind = match url.is_https {
+        true => ListenerKind::Tls,
+        false => ListenerKind::Plain,
+    };
+    let is_spoken = |listener: &&Listener| listener.kind == kind;
     if let Some(name) = query.listener {
+        let is_named = |listener: &Listener| listener.address.to_string() == name;
         let found = listeners
             .iter()
-            .position(|listener| listener.address.to_string() == name);
+            .position(|listener| is_named(listener) && is_spoken(&listener))
+            .or_else(|| listeners.iter().position(is_named));
         return match found {
             Some(found) => Ok(Some(found)),
             None => Err(QueryError::Listener(name.to_owned())),
         };
-    }
-    // Until there is TLS, a site that is meant for it is served on the plain listeners.
-    if url.is_https {
-        return Ok((!listeners.is_empty()).then_some(0));
     }
     let is_this = |listener: &Listener| match listener.address {
         ListenAddress::Any { .. } => false,
@@ -206,12 +209,13 @@ pub(super) fn listener(
             shown == url.authority || shown == format!("{}:{}", url.authority, url.port)
         }
     };
-    let exactly = listeners.iter().position(is_this);
-    Ok(exactly.or_else(|| {
+    let find = |is_it: &dyn Fn(&Listener) -> bool| {
         listeners
             .iter()
-            .position(|listener| listener.address.port() == url.port)
-    }))
+            .position(|listener| is_spoken(&listener) && is_it(listener))
+    };
+    let has_port = |listener: &Listener| listener.address.port() == url.port;
+    Ok(find(&is_this).or_else(|| find(&has_port)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Whether another one would is asked of the routing table itself: of one that holds nothing else.
 
 use super::request::Url;
-use crate::config::{Config, HostPattern, Listener, Route, Site, nearest};
+use crate::config::{Config, HostPattern, Listener, ListenerKind, Route, Site, nearest};
 use crate::http::authority::{Authority, HostName};
 use crate::http::target::{PathForm, normalize_path};
 use crate::policy::route::{ListenerIndex, Table, TableBuilder};
@@ -44,7 +44,9 @@ pub(super) fn beaten_sites(
         .sites
         .iter()
         .filter(|other| other.name != site.name || other.place != site.place)
-        .filter(|other| config.is_asked_for(other, &listener.address) && would_take(other, host))
+        .filter(|other| {
+            config.is_asked_for(other, listener.kind, &listener.address) && would_take(other, host)
+        })
         .collect();
     (!beaten.is_empty()).then(|| format!("it is nearer than {}", named(&beaten)))
 }
@@ -116,8 +118,16 @@ pub(super) fn received(url: &Url, listeners: &[Listener], config: &Config) -> Op
         let mut sites = listener.sites.iter().map(|index| &config.sites[*index]);
         sites.any(|site| would_take(site, &authority.host)) && listener.address.port() != 0
     };
-    let port = listeners.iter().find(has_site)?.address.port();
-    Some(format!("http://{}:{port}{}", authority.host, url.target))
+    let found = listeners.iter().find(has_site)?;
+    let (scheme, usual) = match found.kind {
+        ListenerKind::Plain => ("http", 80),
+        ListenerKind::Tls => ("https", 443),
+    };
+    let port = match found.address.port() {
+        port if port == usual => String::new(),
+        port => format!(":{port}"),
+    };
+    Some(format!("{scheme}://{}{port}{}", authority.host, url.target))
 }
 
 /// A wildcard whose suffix the name ends with, with more or fewer labels than one before it.

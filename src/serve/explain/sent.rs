@@ -68,6 +68,8 @@ impl Sending<'_> {
                 client: self.client,
                 peer_text: &self.peer.text,
                 port: self.peer.port,
+                is_tls: self.peer.is_tls,
+                client_subject: None,
                 endpoint: &authority,
             },
         );
@@ -103,7 +105,10 @@ fn target(key: &EndpointKey) -> Target {
             *port,
         ),
         EndpointKey::Address(EndpointAddress::Unix(path), _) => Target::Unix(path.clone()),
-        EndpointKey::Address(EndpointAddress::Tcp { host, port }, _) => match host.parse() {
+        EndpointKey::Address(
+            EndpointAddress::Tcp { host, port } | EndpointAddress::Https { host, port },
+            _,
+        ) => match host.parse() {
             Ok(ip) => Target::Tcp(vec![ip], *port),
             Err(_) => Target::Name(host.clone(), *port),
         },
@@ -150,7 +155,8 @@ fn differences(fields: &Fields, octets: &[u8], sent: &str) -> Differences {
 }
 
 /// The settings that hold before a request has its route, whatever the route says.
-const BEFORE_THE_ROUTE: [&str; 3] = [
+const BEFORE_THE_ROUTE: [&str; 4] = [
+    "timeouts.handshake",
     "timeouts.header",
     "limits.header_size",
     "limits.header_count",

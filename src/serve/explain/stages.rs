@@ -1,21 +1,25 @@
 //! The stages of a request, each asked of the code that decides it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::request::{Url, head as head_text, listener as listener_of, url as url_of};
+use super::request::{head as head_text, listener as listener_of, url as url_of};
 use super::sent::Sending;
-use super::{Explanation, Forwarded, Outcome, Query, QueryError, Stage, refusal, rivals, words};
-use crate::config::{Config, HostPattern, Listener, Place, Route, Site};
+use super::{
+    Explanation, Forwarded, Outcome, Query, QueryError, Stage, refusal, rivals, tls, words,
+};
+use crate::config::{Config, HostPattern, Listener, ListenerKind, Place, Route, Site};
 use crate::h1::field_lines::{HeadLimits, Progress};
 use crate::h1::request::RequestParser;
 use crate::http::authority::HostName;
 use crate::http::fields::FieldName;
 use crate::http::forwarding::plain;
 use crate::policy::Reason;
-use crate::serve::dispatch::{self, Found, Request};
+use crate::serve::dispatch::{self, Found, Refused, Request, Routed};
 use crate::serve::head::reason_of;
 use crate::serve::incoming::{IpText, Peer};
-use crate::serve::snapshot::{EndpointKey, Plan, listener_index, plan};
+use crate::serve::snapshot::{EndpointKey, Plan, Snapshot, listener_index, plan};
+use crate::upstream::Endpoints;
 
 /// Explains a request to a configuration.
 ///
@@ -30,11 +34,15 @@ pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError
     let Some(position) = listener_of(query, &url, &listeners)? else {
         let addresses: Vec<String> = listeners
             .iter()
-            .map(|one| one.address.to_string())
+            .map(|one| match one.kind {
+                ListenerKind::Plain => one.address.to_string(),
+                ListenerKind::Tls => format!("{} (TLS)", one.address),
+            })
             .collect();
+        let spoken = if url.is_https { "TLS" } else { "plain HTTP" };
         stages.add(
             "listener",
-            format!("none on port {}", url.port),
+            format!("none on port {} for {spoken}", url.port),
             format!(
                 "hotgate listens on {}; where a port is mapped to one of them, name it with --listener",
                 addresses.join(", ")
@@ -51,8 +59,11 @@ pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError
     let listener = &listeners[position];
     stages.add(
         "listener",
-        listener.address.to_string(),
-        why_this_listener(query, &url, position, &listeners),
+        match listener.kind {
+            ListenerKind::Plain => listener.address.to_string(),
+            ListenerKind::Tls => format!("{}, TLS", listener.address),
+        },
+        why_this_listener(query, position, &listeners),
     );
     if url.has_fragment {
         let why = "clients do not send what stands behind \"#\"";
@@ -63,6 +74,7 @@ pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError
         );
     }
     let ip = plain(query.from);
+    let Plan { routes, endpoints } = plan(config);
     let asked = Asked {
         config,
         listener,
@@ -75,8 +87,17 @@ pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError
                 0 => url.port,
                 port => port,
             },
+            is_tls: listener.kind == ListenerKind::Tls,
         },
-        plan: plan(config),
+        // What only a running hotgate knows is taken for good: certificates are held, nobody is asked for a challenge.
+        snapshot: Snapshot {
+            routes: Arc::new(routes),
+            endpoints: Arc::new(Endpoints::new(Vec::new())),
+            certificates: Arc::default(),
+            challenges: Arc::default(),
+            states: Arc::default(),
+        },
+        endpoints,
     };
     let mut found = Found::default();
     let outcome = match asked.stages(request.as_bytes(), &mut stages, &mut found) {
@@ -95,18 +116,23 @@ pub fn explain(config: &Config, query: &Query) -> Result<Explanation, QueryError
     })
 }
 
-fn why_this_listener(query: &Query, url: &Url, position: usize, listeners: &[Listener]) -> String {
+/// Why a request that was not routed was refused.
+fn reason_for(routed: Result<Routed<'_>, Refused>) -> Reason {
+    routed
+        .err()
+        .map_or(Reason::Internal, |refused| refused.reason)
+}
+
+fn why_this_listener(query: &Query, position: usize, listeners: &[Listener]) -> String {
     if query.listener.is_some() {
         return "asked for".to_owned();
     }
-    if url.is_https {
-        return "this version has no TLS: it is explained as over plain HTTP".to_owned();
-    }
+    let kind = listeners[position].kind;
     let port = listeners[position].address.port();
     let others: Vec<String> = listeners
         .iter()
         .enumerate()
-        .filter(|(other, one)| *other != position && one.address.port() == port)
+        .filter(|(other, one)| *other != position && one.kind == kind && one.address.port() == port)
         .map(|(_, one)| one.address.to_string())
         .collect();
     match others.is_empty() {
@@ -140,7 +166,8 @@ struct Asked<'c> {
     config: &'c Config,
     listener: &'c Listener,
     peer: Peer,
-    plan: Plan,
+    snapshot: Snapshot,
+    endpoints: Vec<EndpointKey>,
 }
 
 impl Asked<'_> {
@@ -174,7 +201,7 @@ impl Asked<'_> {
         })?;
         stages.0.push(words::framing_stage(facts.framing));
         stages.0.push(words::target_stage(&facts, octets));
-        let client = dispatch::client_of(head, octets, &self.peer, &self.plan.routes);
+        let client = dispatch::client_of(head, octets, &self.peer, &self.snapshot.routes);
         let says = head.fields.has(FieldName::XForwardedFor);
         stages.0.push(words::client_stage(&client, says));
         let request = Request {
@@ -184,29 +211,41 @@ impl Asked<'_> {
             octets,
             client,
             peer: self.peer,
+            secured: None,
         };
         let mut scratch = Vec::new();
-        let routed = dispatch::route(&request, &self.plan.routes, &mut scratch, found);
+        let routed = dispatch::route(&request, &self.snapshot, &mut scratch, found);
+        let is_tls = self.listener.kind == ListenerKind::Tls;
         let raw = match facts.target.path.of(octets) {
             [] => b"/",
             raw => raw,
         };
         let Some(site) = found.site.map(|site| &self.config.sites[site as usize]) else {
-            let reason = routed.err().unwrap_or(Reason::Internal);
+            let reason = reason_for(routed);
             if reason == Reason::UnknownHost {
                 let why = rivals::no_site(self.config, self.listener, host.as_ref());
                 stages.add("site", "none".to_owned(), why);
+                if is_tls {
+                    let why = "a client that asks for the host in its handshake gets the alert unrecognized_name (112)";
+                    stages.add("cert", "none".to_owned(), why.to_owned());
+                }
             } else {
                 stages.0.extend(refusal::of_path(raw));
             }
             return Err(reason);
         };
         stages.0.push(self.site_stage(site, host.as_ref()));
+        if is_tls {
+            stages.0.extend(tls::certificate_stages(self.config, site));
+        } else {
+            let refused = routed.as_ref().err();
+            stages.0.extend(tls::redirect_stage(site, &client, refused));
+        }
         let Some(route) = self.route(found) else {
-            return Err(routed.err().unwrap_or(Reason::Internal));
+            return Err(reason_for(routed));
         };
         stages.0.push(words::path_stage(site, route, raw));
-        let reason = routed.as_ref().err().copied();
+        let reason = routed.as_ref().err().map(|refused| refused.reason);
         if reason == Some(Reason::AmbiguousPath) {
             let guarded = rivals::guarded_path(site, route, raw);
             let other = guarded.map_or("another path", |route| &route.name);
@@ -234,14 +273,14 @@ impl Asked<'_> {
                 Some(&site.place),
             );
         }
-        let routed = routed?;
+        let routed = routed.map_err(|refused| refused.reason)?;
         stages
             .0
             .extend(words::upgrade_stage(route, &facts, &routed));
         let numbers = routed.plan.endpoints.as_deref().unwrap_or_default();
         let endpoints: Vec<&EndpointKey> = numbers
             .iter()
-            .map(|number| &self.plan.endpoints[number.index()])
+            .map(|number| &self.endpoints[number.index()])
             .collect();
         stages.0.push(words::action_stage(route, &endpoints));
         stages.0.extend(words::pipeline_stage(self.config, route));

@@ -1,0 +1,280 @@
+//! Other people's TLS against ours: openssl, curl, Python's ssl.
+
+#[path = "tls/running.rs"]
+mod running;
+mod support;
+
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+
+use hotgate::telemetry::counters::Counter;
+use hotgate::tls::certs::Entry;
+use hotgate::tls::policy::ClientPolicy;
+use running::{Running, Scene};
+use support::hotgate::Folder;
+use support::tls::Authority;
+use support::{Origin, app};
+
+const SITES: &str = "[sites]\n\"a.test\" = 1\n";
+
+/// One site, its authority's root in a file.
+struct Stage {
+    folder: Folder,
+    running: Running,
+    /// Answers as long as the stage stands.
+    _origin: Origin,
+}
+
+impl Stage {
+    fn new(entries: impl FnOnce(&Scene, &Authority) -> Entry) -> Stage {
+        let (folder, origin) = (Folder::new(), Origin::saying("hello"));
+        let (scene, authority) = (
+            Scene::new(SITES, origin.port()),
+            Authority::new("test root"),
+        );
+        std::fs::write(folder.path().join("root.pem"), authority.pem()).expect("written");
+        let entry = entries(&scene, &authority);
+        let running = scene.start(&[("a.test", entry)]);
+        Stage {
+            folder,
+            running,
+            _origin: origin,
+        }
+    }
+
+    fn plain() -> Stage {
+        Stage::new(|scene, authority| {
+            scene.entry(&[&authority.server(&["a.test"])], &ClientPolicy::Off)
+        })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    fn root(&self) -> String {
+        self.folder.path().join("root.pem").display().to_string()
+    }
+}
+
+/// Runs a program with this on its stdin, in a shell that keeps stdin open for a moment, as a terminal would.
+#[track_caller]
+fn run(program: &str, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("it reads");
+    let waiting = std::thread::spawn(move || child.wait_with_output().expect("it ends"));
+    let end = std::time::Instant::now() + support::DEADLINE;
+    while !waiting.is_finished() && std::time::Instant::now() < end {
+        support::let_pass(std::time::Duration::from_millis(10));
+    }
+    drop(stdin);
+    waiting.join().expect("no panic")
+}
+
+fn text(output: &Output) -> String {
+    let both = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn openssl_speaks_both_versions_under_any_spelling_of_the_name() {
+    let openssl = or_skip!(app::program("openssl"));
+    let openssl = openssl.display().to_string();
+    let stage = Stage::plain();
+    let address = stage.address().to_string();
+    let root = stage.root();
+    for version in ["-tls1_2", "-tls1_3"] {
+        for name in ["a.test", "A.TEST", "a.test.", "A.Test."] {
+            let arguments = [
+                "s_client",
+                "-connect",
+                &address,
+                "-servername",
+                name,
+                "-CAfile",
+                &root,
+                "-verify_return_error",
+                "-verify_hostname",
+                "a.test",
+                "-ign_eof",
+                version,
+            ];
+            let said = text(&run(&openssl, &arguments, REQUEST));
+            assert!(said.contains("hello"), "{version} {name}:\n{said}");
+            assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
+        }
+    }
+    for old in ["-tls1", "-tls1_1"] {
+        let arguments = [
+            "s_client",
+            "-connect",
+            &address,
+            "-servername",
+            "a.test",
+            old,
+            "-cipher",
+            "ALL:@SECLEVEL=0",
+        ];
+        let said = text(&run(&openssl, &arguments, ""));
+        assert!(
+            said.contains("Cipher is (NONE)") && said.contains("alert"),
+            "{old}:\n{said}"
+        );
+    }
+    let arguments = ["s_client", "-connect", &address, "-servername", "b.test"];
+    let said = text(&run(&openssl, &arguments, ""));
+    assert!(said.contains("unrecognized name"), "{said}");
+}
+
+#[test]
+fn openssl_resumes_its_session_and_may_not_renegotiate() {
+    let openssl = or_skip!(app::program("openssl"));
+    let openssl = openssl.display().to_string();
+    let stage = Stage::plain();
+    let address = stage.address().to_string();
+    let session = stage.folder.path().join("session").display().to_string();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut arguments = vec![
+            "s_client",
+            "-connect",
+            &address,
+            "-servername",
+            "a.test",
+            "-ign_eof",
+            version,
+            "-sess_out",
+            &session,
+        ];
+        let said = text(&run(&openssl, &arguments, REQUEST));
+        assert!(said.contains("New, TLSv1"), "{version}:\n{said}");
+        arguments.truncate(7);
+        arguments.extend(["-sess_in", &session]);
+        let said = text(&run(&openssl, &arguments, REQUEST));
+        assert!(said.contains("Reused, TLSv1"), "{version}:\n{said}");
+        assert!(said.contains("hello"), "{said}");
+    }
+    assert_eq!(stage.running.count(Counter::HandshakesResumed), 2);
+    let arguments = [
+        "s_client",
+        "-connect",
+        &address,
+        "-servername",
+        "a.test",
+        "-tls1_2",
+    ];
+    let said = text(&run(&openssl, &arguments, "R\nR\nR\n"));
+    assert!(said.contains("RENEGOTIATING"), "{said}");
+    assert!(
+        said.contains("no renegotiation") || said.contains("error"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_clients_schemes_choose_between_rsa_and_ecdsa() {
+    let openssl = or_skip!(app::program("openssl"));
+    let openssl = openssl.display().to_string();
+    let key = run(
+        &openssl,
+        &[
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+        ],
+        "",
+    );
+    let key = String::from_utf8(key.stdout).expect("PEM");
+    let stage = Stage::new(|scene, authority| {
+        let (rsa, ecdsa) = (
+            authority.server_with(&["a.test"], &key),
+            authority.server(&["a.test"]),
+        );
+        scene.entry(&[&rsa, &ecdsa], &ClientPolicy::Off)
+    });
+    let address = stage.address().to_string();
+    for version in ["-tls1_2", "-tls1_3"] {
+        for (schemes, kind) in [
+            ("RSA-PSS+SHA256:RSA+SHA256", "RSA-PSS"),
+            ("ECDSA+SHA256", "ECDSA"),
+            ("RSA-PSS+SHA256:ECDSA+SHA256", "ECDSA"),
+        ] {
+            let arguments = [
+                "s_client",
+                "-connect",
+                &address,
+                "-servername",
+                "a.test",
+                version,
+                "-sigalgs",
+                schemes,
+            ];
+            let said = text(&run(&openssl, &arguments, "Q\n"));
+            let line = format!("Peer signature type: {kind}");
+            assert!(said.contains(&line), "{version} {schemes}:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn curl_gets_its_answers_on_one_connection() {
+    let curl = or_skip!(app::program("curl")).display().to_string();
+    let stage = Stage::plain();
+    let port = stage.address().port();
+    let url = format!("https://a.test:{port}/");
+    let resolve = format!("a.test:{port}:127.0.0.1");
+    let root = stage.root();
+    let arguments = [
+        "-sS",
+        "--cacert",
+        &root,
+        "--resolve",
+        &resolve,
+        &url,
+        &url,
+        &url,
+    ];
+    let said = run(&curl, &arguments, "");
+    assert_eq!(
+        String::from_utf8_lossy(&said.stdout),
+        "hellohellohello",
+        "{}",
+        text(&said)
+    );
+    assert_eq!(stage.running.count(Counter::HandshakesFull), 1);
+}
+
+#[test]
+fn python_gets_an_answer_and_an_end_that_is_said() {
+    const SCRIPT: &str = r#"
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as plain:
+    with context.wrap_socket(plain, server_hostname="a.test", suppress_ragged_eofs=False) as tls:
+        tls.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+        seen = b""
+        while piece := tls.read(4096):
+            seen += piece
+        print(tls.version(), seen[-5:].decode())
+"#;
+    let python = or_skip!(app::program("python3")).display().to_string();
+    let stage = Stage::plain();
+    let port = stage.address().port().to_string();
+    let said = run(&python, &["-c", SCRIPT, &port, &stage.root()], "");
+    assert_eq!(
+        String::from_utf8_lossy(&said.stdout).trim(),
+        "TLSv1.3 hello",
+        "{}",
+        text(&said)
+    );
+}
