@@ -15,7 +15,10 @@
 //!   changes neither.
 
 pub mod choice;
+pub mod command;
+pub mod dns;
 pub mod failure;
+pub mod http_client;
 pub mod limits;
 pub mod queue;
 pub mod schedule;
