@@ -14,11 +14,20 @@
 //! - No order goes out beyond the limits that are known, nor before a pause that was asked for is over; a restart
 //!   changes neither.
 
+pub mod account;
+pub mod ari;
 pub mod choice;
 pub mod command;
 pub mod dns;
 pub mod failure;
+pub mod history;
+pub mod hook;
 pub mod http_client;
+pub mod keeper;
 pub mod limits;
+pub mod order;
+pub mod preflight;
 pub mod queue;
+pub mod renewals;
+pub mod responder;
 pub mod schedule;
