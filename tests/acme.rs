@@ -1,7 +1,7 @@
 //! Certificates by ACME, from real authorities: Pebble for each challenge and each trouble, Caddy's as a second one,
 //! stubs for what neither has.
 //!
-//! The keeper of the control plane is driven as the supervisor drives it; a small server answers challenges on the ports
+//! The clerk of the control plane is driven as the supervisor drives it; a small server answers challenges on the ports
 //! that Pebble looks at.
 
 mod support;

@@ -1,4 +1,4 @@
-//! A keeper with its book, and a small server that answers challenges as the workers do.
+//! A clerk with its book, and a small server that answers challenges as the workers do.
 
 use std::{
     convert::Infallible,
@@ -13,8 +13,8 @@ use hotgate::{
     control::{
         acme::{
             choice::{Means, Port},
+            clerk::{Clerk, Setup},
             dns::resolver::Resolver,
-            keeper::{Keeper, Setup},
         },
         certificates::{
             book::{Attempt, Book, Held},
@@ -61,19 +61,19 @@ pub(crate) fn name(text: &str) -> CertName {
     CertName::parse(text).expect("a name")
 }
 
-/// A keeper at work.
+/// A clerk at work.
 pub(crate) struct Site {
     pub(crate) book: Book,
     pub(crate) state: Folder,
     setup: (Acme, Resolver, Vec<CertName>, Means),
-    /// Dropped, the keeper ends.
+    /// Dropped, the clerk ends.
     publishing: Option<JoinHandle<()>>,
     answering: Vec<JoinHandle<()>>,
     published: Arc<Mutex<Arc<Challenges>>>,
     tell: Option<UnboundedSender<Tell>>,
 }
 
-/// What the keeper is told by its handle.
+/// What the clerk is told by its handle.
 enum Tell {
     Renew(CertName),
     Names(Vec<CertName>),
@@ -110,14 +110,14 @@ impl Site {
         site
     }
 
-    /// Starts the keeper (again), over the same state.
+    /// Starts the clerk (again), over the same state.
     pub(crate) fn restart(&mut self) {
         if let Some(before) = self.publishing.take() {
             before.abort();
         }
         let (acme, resolver, names, means) = self.setup.clone();
         self.book = open(&self.state, &acme);
-        let mut keeper = Keeper::start(Setup {
+        let mut clerk = Clerk::start(Setup {
             acme,
             means,
             book: self.book.clone(),
@@ -130,13 +130,13 @@ impl Site {
         self.publishing = Some(tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    Some(publication) = keeper.publications.recv() => {
+                    Some(publication) = clerk.publications.recv() => {
                         *published.lock().expect("no panic") = publication.challenges;
                         let _ = publication.seen.send(());
                     }
                     Some(told) = told.recv() => match told {
-                        Tell::Renew(name) => keeper.renew(name),
-                        Tell::Names(names) => keeper.set_names(names),
+                        Tell::Renew(name) => clerk.renew(name),
+                        Tell::Names(names) => clerk.set_names(names),
                     },
                     else => return,
                 }

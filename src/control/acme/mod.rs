@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                 ┌ schedule, limits, queue, choice, failure: pure; whose turn, by what, and what a failure means
-//!   keeper ───────┼ preflight, order, account, ari ── http_client ──▶ the authority
+//!   clerk ───────┼ preflight, order, account, ari ── http_client ──▶ the authority
 //!                 ├ responder ──▶ every worker            dns ──▶ a provider of records
 //!                 └ book (certificates/) ──▶ served       hook ──▶ acme.on_change
 //! ```
@@ -23,7 +23,7 @@ pub mod failure;
 pub mod history;
 pub mod hook;
 pub mod http_client;
-pub mod keeper;
+pub mod clerk;
 pub mod limits;
 pub mod order;
 pub mod preflight;

@@ -1,7 +1,7 @@
 //! Keeps the certificates that come by ACME: a task of the control thread that orders, renews, and tells.
 //!
 //! ```text
-//!   commands ──▶ keeper ── queue: whose turn ──▶ order (a task) ──▶ book: checked, stored, served ──▶ on_change
+//!   commands ──▶ clerk ── queue: whose turn ──▶ order (a task) ──▶ book: checked, stored, served ──▶ on_change
 //!                  │                                │
 //!                  └── history: a file              └── publications: answers to challenges ──▶ every worker
 //! ```
@@ -34,14 +34,15 @@ use super::queue::{Advice, Next, Queue};
 use super::renewals;
 use super::responder::{Publication, Responder};
 use super::schedule::Validity;
-use crate::config::Acme;
+use crate::config::{Acme, Config};
 use crate::control::certificates::book::{Book, CHAIN, Held, KEY, Origin};
 use crate::control::certificates::name::CertName;
+use crate::control::certificates::needs::acme_names;
 
 /// How often requests for renewal are looked for, and how long a jump of the clock goes unnoticed at the most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the keeper is given.
+/// What the clerk is given.
 pub struct Setup {
     /// `[acme]`.
     pub acme: Acme,
@@ -55,27 +56,40 @@ pub struct Setup {
     pub names: Vec<CertName>,
 }
 
-/// What the keeper is told while it runs.
+impl Setup {
+    /// What a configuration asks for, with the resolvers of this machine.
+    pub fn of(config: &Config, book: Book) -> Setup {
+        Setup {
+            acme: config.acme.clone(),
+            means: Means::of(config),
+            book,
+            resolver: Resolver::system(),
+            names: acme_names(config),
+        }
+    }
+}
+
+/// What the clerk is told while it runs.
 enum Command {
     Names(Vec<CertName>),
     Renew(CertName),
 }
 
-/// The keeper's handle. It ends when this is dropped.
-pub struct Keeper {
+/// The clerk's handle. It ends when this is dropped.
+pub struct Clerk {
     commands: UnboundedSender<Command>,
     /// Answers to challenges, to be published.
     pub publications: UnboundedReceiver<Publication>,
 }
 
-impl Keeper {
+impl Clerk {
     /// Starts it on this thread's tokio runtime.
-    pub fn start(setup: Setup) -> Keeper {
+    pub fn start(setup: Setup) -> Clerk {
         let (commands, told) = unbounded_channel();
         let (publish, publications) = unbounded_channel();
         let work = Work::new(setup, Responder::new(publish), told);
         tokio::spawn(work.run());
-        Keeper {
+        Clerk {
             commands,
             publications,
         }
@@ -163,6 +177,8 @@ impl Work {
         loop {
             self.take_up_requests();
             let wait = self.begin_what_is_due();
+            // Without names there is nothing to look for.
+            let has_names = self.queue.memories().next().is_some();
             tokio::select! {
                 Some(ended) = self.tasks.join_next_with_id() => {
                     match ended {
@@ -178,7 +194,7 @@ impl Work {
                     Some(Command::Renew(name)) => self.renew(&name),
                     None => return,
                 },
-                () = sleep(wait) => {}
+                () = sleep(wait), if has_names => {}
             }
         }
     }
