@@ -18,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) bad_nonces: u32,
     /// A key id and its HMAC key, without which it makes no account.
     pub(crate) binding: Option<(&'static str, &'static str)>,
+    /// The port of another name server than its own.
+    pub(crate) name_server: Option<u16>,
 }
 
 impl Default for Options {
@@ -26,6 +28,7 @@ impl Default for Options {
             validity: 3600,
             bad_nonces: 0,
             binding: None,
+            name_server: None,
         }
     }
 }
@@ -172,7 +175,7 @@ impl Pebble {
             ("PEBBLE_WFE_NONCEREJECT", nonces.as_str()),
             ("PEBBLE_AUTHZREUSE", "0"),
         ];
-        let dns = format!("127.0.0.1:{dns}");
+        let dns = format!("127.0.0.1:{}", self.options.name_server.unwrap_or(dns));
         let pebble = program("pebble").expect("it was there");
         self.pebble = Some(Running::start(
             &self.folder,
@@ -181,11 +184,6 @@ impl Pebble {
             &environment,
         ));
         listens(directory);
-    }
-
-    /// Ends it; its ports stay its own.
-    pub(crate) fn stop(&mut self) {
-        self.pebble = None;
     }
 
     pub(crate) fn directory(&self) -> String {

@@ -175,11 +175,11 @@ impl Rfc2136 {
             .signature()
             .and_then(|record| record.data.error.clone());
         match (answer.metadata.response_code, error) {
-            (_, Some(TsigError::BadKey)) => {
-                format!(
-                    "it does not know the key {key}; add it there, or check acme.dns.key_name and algorithm"
-                )
-            }
+            // Knot says so of a key that it knows, too.
+            (_, Some(TsigError::BadKey)) => format!(
+                "it does not know the key {key}, or does not let it change {zone}; allow it updates there, or check \
+                 acme.dns.key_name and acme.dns.algorithm"
+            ),
             (_, Some(TsigError::BadSig)) => {
                 format!("the key {key} is another one there; check acme.dns.key")
             }
