@@ -204,7 +204,7 @@ fn an_authority_that_is_away_lets_all_wait_and_is_held_against_none() {
         valid(16, 90 * DAY),
         Kind::Http01,
         Purpose::New,
-        at(17),
+        at(16),
     );
     without_windows(&mut queue, 16);
     orders(&mut queue, 18, "b.test");
