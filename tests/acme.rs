@@ -10,6 +10,8 @@ mod support;
 mod front;
 #[path = "acme/knot.rs"]
 mod knot;
+#[path = "acme/namespace.rs"]
+mod namespace;
 #[path = "acme/pebble.rs"]
 mod pebble;
 #[path = "acme/place.rs"]
@@ -18,6 +20,8 @@ mod place;
 mod providers;
 #[path = "acme/site.rs"]
 mod site;
+#[path = "acme/whole.rs"]
+mod whole;
 
 use std::{
     fs,
