@@ -75,7 +75,7 @@ pub(crate) struct Site {
 
 /// What the clerk is told by its handle.
 enum Tell {
-    Renew(CertName),
+    Renew(Box<CertName>),
     Names(Vec<CertName>),
 }
 
@@ -135,7 +135,7 @@ impl Site {
                         let _ = publication.seen.send(());
                     }
                     Some(told) = told.recv() => match told {
-                        Tell::Renew(name) => clerk.renew(name),
+                        Tell::Renew(name) => clerk.renew(*name),
                         Tell::Names(names) => clerk.set_names(names),
                     },
                     else => return,
@@ -145,7 +145,7 @@ impl Site {
     }
 
     pub(crate) fn renew(&self, text: &str) {
-        self.tell(Tell::Renew(name(text)));
+        self.tell(Tell::Renew(Box::new(name(text))));
     }
 
     pub(crate) fn set_names(&mut self, names: &[&str]) {

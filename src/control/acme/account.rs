@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::failure::{Failure, Problem};
 use super::http_client::{HttpClient, Transport, TransportFault};
+use super::nonce::patiently;
 use crate::config::{Acme, Eab};
 use crate::control::certificates::storage::Storage;
 
@@ -129,7 +130,7 @@ impl Accounts {
         if email != self.email.as_deref() {
             let contacts: Vec<String> = self.contacts();
             let contacts: Vec<&str> = contacts.iter().map(String::as_str).collect();
-            match account.update_contacts(&contacts).await {
+            match patiently!(account.update_contacts(&contacts)) {
                 Ok(()) => self.keep(kept)?,
                 // Nothing is ordered by it: told, and tried again with the next start.
                 Err(error) => tracing::warn!(
@@ -158,10 +159,11 @@ impl Accounts {
             terms_of_service_agreed: true,
             only_return_existing: false,
         };
-        let builder = Account::builder_with_http(Box::new(Transport(self.client.clone())));
-        let made = builder
-            .create(&new, self.directory.clone(), external.as_ref())
-            .await;
+        // Each try has a key of its own; one whose nonce was refused is known to nobody.
+        let made = patiently!({
+            let builder = Account::builder_with_http(Box::new(Transport(self.client.clone())));
+            builder.create(&new, self.directory.clone(), external.as_ref())
+        });
         let (account, credentials) = made.map_err(|error| self.failure(error))?;
         self.keep(to_value(&credentials)?)?;
         tracing::info!("account made at {}: {}", self.directory, account.id());

@@ -72,7 +72,8 @@ impl Setup {
 /// What the clerk is told while it runs.
 enum Command {
     Names(Vec<CertName>),
-    Renew(CertName),
+    /// Boxed: a name is held inline, and large.
+    Renew(Box<CertName>),
 }
 
 /// The clerk's handle. It ends when this is dropped.
@@ -102,7 +103,7 @@ impl Clerk {
 
     /// A new certificate for this name, as soon as the authority's limits allow.
     pub fn renew(&self, name: CertName) {
-        let _ = self.commands.send(Command::Renew(name));
+        let _ = self.commands.send(Command::Renew(Box::new(name)));
     }
 }
 

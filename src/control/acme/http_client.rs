@@ -41,7 +41,7 @@ pub enum HttpFault {
     NoRoots(String),
     /// Not connected, or cut off; why, in words.
     Unreached(String),
-    /// Not whole within [`REQUEST_LIMIT`].
+    /// Not whole within the time of a request.
     Late,
 }
 

@@ -17,14 +17,15 @@
 pub mod account;
 pub mod ari;
 pub mod choice;
+pub mod clerk;
 pub mod command;
 pub mod dns;
 pub mod failure;
 pub mod history;
 pub mod hook;
 pub mod http_client;
-pub mod clerk;
 pub mod limits;
+pub mod nonce;
 pub mod order;
 pub mod preflight;
 pub mod queue;

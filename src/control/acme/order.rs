@@ -17,6 +17,7 @@ use super::account::Accounts;
 use super::choice::Kind;
 use super::dns::{Provider, Record};
 use super::failure::{Failure, Problem, ProblemKind};
+use super::nonce::patiently;
 use super::responder::{Answering, Responder};
 use crate::control::certificates::name::CertName;
 
@@ -24,29 +25,10 @@ use crate::control::certificates::name::CertName;
 const VALIDATION_LIMIT: Duration = Duration::from_secs(120);
 /// How long the authority may take to sign.
 const SIGNING_LIMIT: Duration = Duration::from_secs(120);
-/// How often a request is repeated whose nonce was refused, beyond the twice of the protocol's crate: with every second
-/// nonce refused, 8 rounds of 3 fail once in 16 million.
-const NONCE_ROUNDS: u32 = 8;
 /// The profile under which Let's Encrypt signs addresses (and only under it).
 const ADDRESS_PROFILE: &str = "shortlived";
 /// The longest token that is answered (as SECURITY's AC-01 has it); RFC 8555 §8.1 has it in base64url.
 pub const TOKEN_OCTETS_MAX: usize = 128;
-
-/// Repeats a request whose nonce was refused (RFC 8555 §6.5): nothing of it was acted upon. A macro, because a closure
-/// that borrows and awaits is not `Send` for every lifetime, and orders are tasks.
-macro_rules! patiently {
-    ($request:expr) => {{
-        let mut rounds = 0;
-        loop {
-            match $request.await {
-                Err(Error::Api(problem)) if is_bad_nonce(&problem) && rounds < NONCE_ROUNDS => {
-                    rounds += 1
-                }
-                other => break other,
-            }
-        }
-    }};
-}
 
 /// What an order needs.
 pub struct Ask<'a> {
@@ -304,13 +286,6 @@ async fn sign(accounts: &Accounts, order: &mut Order, name: &CertName) -> Result
     }
 }
 
-fn is_bad_nonce(problem: &instant_acme::Problem) -> bool {
-    problem
-        .r#type
-        .as_deref()
-        .is_some_and(|urn| ProblemKind::of(urn) == ProblemKind::BadNonce)
-}
-
 /// `1*128(ALPHA / DIGIT / "-" / "_")`
 fn is_token(token: &[u8]) -> bool {
     (1..=TOKEN_OCTETS_MAX).contains(&token.len())
@@ -332,39 +307,6 @@ fn word_of(kind: &ChallengeType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refused(word: &str) -> Error {
-        Error::Api(instant_acme::Problem {
-            r#type: Some(format!("urn:ietf:params:acme:error:{word}")),
-            detail: None,
-            status: Some(400),
-            subproblems: Vec::new(),
-        })
-    }
-
-    #[tokio::test]
-    async fn a_refused_nonce_is_answered_with_another_try() {
-        for (word, fails, expected_tries, succeeds) in [
-            ("badNonce", 0, 1, true),
-            ("badNonce", NONCE_ROUNDS, NONCE_ROUNDS + 1, true),
-            ("badNonce", NONCE_ROUNDS + 1, NONCE_ROUNDS + 1, false),
-            ("malformed", 1, 1, false),
-        ] {
-            let mut tries = 0;
-            let result = patiently!(async {
-                tries += 1;
-                match tries <= fails {
-                    true => Err(refused(word)),
-                    false => Ok(()),
-                }
-            });
-            assert_eq!(
-                (tries, result.is_ok()),
-                (expected_tries, succeeds),
-                "{word} {fails}"
-            );
-        }
-    }
 
     #[test]
     fn tokens_are_base64url() {

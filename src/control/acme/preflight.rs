@@ -32,8 +32,6 @@ pub struct Preflight {
 /// A property of a CAA record (RFC 8659 §4).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Property {
-    /// Who does not understand it must not sign.
-    pub is_critical: bool,
     /// `issue`, `issuewild`, `iodef` and others, in lower case.
     pub tag: String,
     /// As it stands.
@@ -108,7 +106,6 @@ impl Preflight {
                     RData::CAA(caa) => Some((
                         text_of(&record.name),
                         Property {
-                            is_critical: caa.issuer_critical,
                             tag: caa.tag.to_ascii_lowercase(),
                             value: String::from_utf8_lossy(&caa.value).into_owned(),
                         },
@@ -234,7 +231,6 @@ mod tests {
             .map(|record| {
                 let (tag, value) = record.split_once(' ').expect("the row has both");
                 Property {
-                    is_critical: false,
                     tag: tag.to_owned(),
                     value: value.to_owned(),
                 }

@@ -169,7 +169,7 @@ impl Queue {
         if !wake.is_over(self.rests_until) {
             return Next::Wait(wake.at);
         }
-        if let Some(name) = self.to_ask(&mut wake) {
+        if let Some(name) = self.next_to_ask(&mut wake) {
             return Next::AskWindow(name);
         }
         let under_way = self
@@ -304,7 +304,7 @@ impl Queue {
     }
 
     /// A name whose renewal is to be asked for. One at a time.
-    fn to_ask(&mut self, wake: &mut Wake) -> Option<CertName> {
+    fn next_to_ask(&mut self, wake: &mut Wake) -> Option<CertName> {
         if self.entries.values().any(|entry| entry.is_asked_for) {
             return None;
         }

@@ -171,9 +171,7 @@ impl Rfc2136 {
 
     fn refusal(&self, answer: &Message, zone: &Name) -> String {
         let (key, zone) = (text_of(self.signer.signer_name()), text_of(zone));
-        let error = answer
-            .signature()
-            .and_then(|record| record.data.error.clone());
+        let error = answer.signature().and_then(|record| record.data.error);
         match (answer.metadata.response_code, error) {
             // Knot says so of a key that it knows, too.
             (_, Some(TsigError::BadKey)) => format!(
