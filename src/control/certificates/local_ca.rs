@@ -204,6 +204,14 @@ impl LocalCa {
 
     /// What clients that trust the root dislike about a leaf for this name.
     pub fn remark(&self, name: &CertName) -> Option<Fault> {
+        if let CertName::Wildcard(domain) = name
+            && !domain.as_str().contains('.')
+        {
+            return Some(
+                Fault::new(format!("{name} stands directly below a top-level domain: most clients take no such wildcard"))
+                    .mend(format!("each host with a key of its own, or a domain in between: *.home.{domain}")),
+            );
+        }
         if self.permits(name) {
             return None;
         }
@@ -338,7 +346,11 @@ mod tests {
             ("[2001:db8::1]", false),
         ] {
             assert_eq!(again.permits(&name(text)), permitted, "{text}");
-            assert_eq!(again.remark(&name(text)).is_none(), permitted, "{text}");
+            assert_eq!(
+                again.remark(&name(text)).is_none(),
+                permitted && text != "*.lan",
+                "{text}"
+            );
         }
         let new = LocalCa::make(&store, &[], now).expect("made anew");
         assert_ne!(new.root_pem(), first.root_pem());
