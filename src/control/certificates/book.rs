@@ -509,7 +509,7 @@ mod tests {
         folder
     }
 
-    fn book(folder: &PathBuf, url: &str) -> Book {
+    fn book(folder: &std::path::Path, url: &str) -> Book {
         let (book, faults) = Book::open(Arc::new(FileStore::new(folder)), url);
         assert_eq!(faults, []);
         book

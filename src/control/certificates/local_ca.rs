@@ -367,7 +367,7 @@ mod tests {
         for text in ["localhost", "*.lan", "10.0.0.1", "[::1]", "app_1.lan"] {
             let name = name(text);
             let pair = ca.issue(&name, now).expect("made");
-            assert_eq!(pair.leaf.names, [name.clone()]);
+            assert_eq!(pair.leaf.names, std::slice::from_ref(&name));
             assert_eq!(pair.remarks(now, Some(&name)), [], "{text}");
             let left = pair.leaf.not_after.duration_since(now).expect("ahead");
             assert!(left <= LEAF_LIFETIME && left > LEAF_LIFETIME - Duration::from_secs(2));

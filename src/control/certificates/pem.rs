@@ -524,8 +524,7 @@ mod tests {
         );
         refused(
             leaf,
-            key.replace("PRIVATE", "PUBLIC")
-                .replace("PUBLIC KEY", "PUBLIC KEY"),
+            key.replace("PRIVATE", "PUBLIC"),
             "k.pem holds a public key, and the private one is needed",
             "",
         );

@@ -248,6 +248,7 @@ mod tests {
         watch.follow(&files);
         let write = |path: &Path, text: &str| fs::write(path, text).expect("ours");
         let rename = |from: &Path, to: &Path| fs::rename(from, to).expect("ours");
+        #[allow(clippy::type_complexity)] // a table of what is done
         let changes: [(&str, Box<dyn Fn()>); 6] = [
             ("made", Box::new(|| write(&file, "1"))),
             ("written in place", Box::new(|| write(&file, "2"))),
