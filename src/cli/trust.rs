@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::certs::store;
 use super::json::print_facts;
+use super::state::store;
 use super::talk::{print, say};
 use crate::config::Config;
 use crate::control::certificates::fault::Fault;

@@ -29,6 +29,7 @@ const LINGER_BYTES_MAX: usize = 64 << 10;
 const LINGER_WAIT: Duration = Duration::from_secs(1);
 
 /// How the hot part of a connection ended.
+#[allow(clippy::large_enum_variant)] // made once a connection, and taken apart at once
 enum Cooled {
     /// The connection is to be closed.
     Closed,
@@ -123,25 +124,20 @@ async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut St
                 run(&mut link, buffer).await
             }
             Err(NoHead::Idle) => return Cooled::Idle,
-            Err(NoHead::Closed) => {
+            Err(NoHead::Closed) if link.receiver.is_armed() || link.secured.is_some() => {
                 say_goodbye(stream, &sender).await;
-                return match link.receiver.is_armed() {
-                    true => Cooled::Closed,
-                    false => Cooled::Finished,
-                };
+                return Cooled::Closed;
             }
+            Err(NoHead::Closed) => return Cooled::Finished,
             Err(NoHead::Refused(reason)) => refuse(&mut link, reason).await,
         };
         match after {
             After::Again(leftover) => pending = leftover,
-            After::Close if receiver.is_armed() => {
+            After::Close if receiver.is_armed() || stream.secured().is_some() => {
                 say_goodbye(stream, &sender).await;
                 return Cooled::Closed;
             }
-            After::Close if !stream.has_unread() => {
-                say_goodbye(stream, &sender).await;
-                return Cooled::Finished;
-            }
+            After::Close if !stream.has_unread() => return Cooled::Finished,
             After::Tunnel(client, handover) => {
                 let side = Side::with_receiver(
                     stream.clone(),

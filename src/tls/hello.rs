@@ -42,6 +42,7 @@ pub struct Hello {
 
 /// The `server_name` extension (RFC 6066 §3).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant)] // handed on once in a connection's life
 pub enum AskedName {
     /// There is none, or it holds an address, which it must not: rustls passes over that too.
     None,
@@ -53,6 +54,7 @@ pub enum AskedName {
 
 /// How far a ClientHello has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant)] // as above
 pub enum Progress {
     /// More is needed.
     Incomplete,
