@@ -1,7 +1,6 @@
 //! Sites of HTTPS from outside: what a plain request gets, what an authority gets, what only goes out over TLS, and who
 //! is at the wrong door.
 
-#[allow(dead_code, unreachable_pub)] // the rig has more than these tests need
 #[path = "tls/running.rs"]
 mod running;
 mod support;

@@ -4,16 +4,18 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::Exit;
+use super::certs_dns::{DnsArgs, dns};
+use super::certs_renew::{RenewArgs, renew};
 use super::columns::{COLUMNS, visible, wrapped};
 use super::files::read;
 use super::json::print_facts;
+use super::state::store;
 use super::talk::{mention, print, print_painted, say};
 use crate::control::certificates::book::Book;
 use crate::control::certificates::fault::Fault;
@@ -22,9 +24,7 @@ use crate::control::certificates::leaf::Leaf;
 use crate::control::certificates::local_ca::LocalCa;
 use crate::control::certificates::name::CertName;
 use crate::control::certificates::pem;
-use crate::control::certificates::place::{self, Place};
 use crate::control::certificates::report::{Row, report};
-use crate::control::certificates::storage::{FileStore, Storage};
 
 /// What `certs` takes.
 #[derive(clap::Args)]
@@ -41,6 +41,10 @@ pub(super) struct CertsArgs {
 enum CertsVerb {
     /// Copy certificates into hotgate's state folder: they are served at once and renewed by ACME when they are due
     Import(ImportArgs),
+    /// Get a new certificate now, whatever is left of the one that is held, and wait for it; needs a running hotgate
+    Renew(RenewArgs),
+    /// Say which record shows control of a name, and try whether [acme.dns] can write it
+    Dns(DnsArgs),
 }
 
 /// What `certs import` takes.
@@ -65,6 +69,8 @@ struct ImportArgs {
 pub(super) fn certs(named: &[PathBuf], args: &CertsArgs, is_json: bool) -> Exit {
     match &args.verb {
         Some(CertsVerb::Import(args)) => import(named, args, is_json),
+        Some(CertsVerb::Renew(args)) => renew(named, args, is_json),
+        Some(CertsVerb::Dns(args)) => dns(named, args, is_json),
         None => tell(named, args.name.as_deref(), is_json),
     }
 }
@@ -106,24 +112,6 @@ fn tell(named: &[PathBuf], name: Option<&str>, is_json: bool) -> Exit {
         true => Exit::Fine,
         false => Exit::No,
     }
-}
-
-/// Where certificates are kept, if this user may look.
-pub(super) fn store(named: &[PathBuf]) -> Result<Arc<dyn Storage>, Exit> {
-    let Some(Place { folder, is_open }) = place::of(named) else {
-        say("there is no state folder: neither XDG_STATE_HOME nor HOME is set");
-        return Err(Exit::Failed);
-    };
-    if !is_open {
-        let command: Vec<String> = std::env::args().skip(1).collect();
-        say(&format!(
-            "{} is open to root and the service alone\n  = try: sudo hotgate {}",
-            folder.display(),
-            visible(&command.join(" "))
-        ));
-        return Err(Exit::Permission);
-    }
-    Ok(Arc::new(FileStore::new(&folder)))
 }
 
 fn is_meant(row: &Row, name: &str) -> bool {

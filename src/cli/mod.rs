@@ -2,6 +2,8 @@
 
 mod bench;
 mod certs;
+mod certs_dns;
+mod certs_renew;
 mod check;
 mod columns;
 mod completions;
@@ -16,6 +18,7 @@ mod man;
 mod quick;
 mod routes;
 mod run;
+mod state;
 mod talk;
 mod trust;
 mod version;

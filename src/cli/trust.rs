@@ -1,18 +1,19 @@
 //! `hotgate trust` and `hotgate untrust`: whether this machine believes in the local CA.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::certs::store;
 use super::json::print_facts;
+use super::state::store;
 use super::talk::{print, say};
 use crate::config::Config;
 use crate::control::certificates::fault::Fault;
 use crate::control::certificates::local_ca::LocalCa;
 use crate::control::certificates::needs::single_labels;
+use crate::control::certificates::place::MACHINE_STATE;
 use crate::control::certificates::storage::Storage;
 use crate::control::certificates::trust_stores::{Done, Store, stores};
 use crate::control::load::load;
@@ -82,6 +83,24 @@ fn local_ca(named: &[PathBuf], storage: &dyn Storage, args: &TrustArgs) -> Resul
     }
 }
 
+/// The line for root, who has another state folder of his own than this user.
+fn as_root(ca: Option<&LocalCa>, verb: &str) -> String {
+    let root = ca.map(|ca| Path::new(ca.shown()));
+    let folder = root.and_then(|root| root.parent()?.parent());
+    match folder {
+        Some(folder) if folder != Path::new(MACHINE_STATE) => {
+            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            let program = std::env::current_exe().unwrap_or_else(|_| "hotgate".into());
+            format!(
+                "sudo env STATE_DIRECTORY={} {} {verb}",
+                folder.display(),
+                program.display()
+            )
+        }
+        Some(_) | None => format!("sudo hotgate {verb}"),
+    }
+}
+
 fn tell(done: &[(Store, Done)], is_json: bool, ca: Option<&LocalCa>, verb: &str) -> Exit {
     let needs_root = done.iter().any(|(_, done)| *done == Done::NeedsRoot);
     let has_failed = done.iter().any(|(_, done)| matches!(done, Done::Failed(_)));
@@ -108,7 +127,8 @@ fn tell(done: &[(Store, Done)], is_json: bool, ca: Option<&LocalCa>, verb: &str)
                 Done::Removed => print(&format!("✓ {place}: removed\n")),
                 Done::WasNotThere => print(&format!("✓ {place}: was not there\n")),
                 Done::NeedsRoot => say(&format!(
-                    "✗ {place}: only root may change it\n  = try: sudo hotgate {verb}"
+                    "✗ {place}: only root may change it\n  = try: {}",
+                    as_root(ca, verb)
                 )),
                 Done::Failed(why) => say(&format!("✗ {place}: {why}")),
             }

@@ -4,6 +4,7 @@
 //! The data plane never waits for it. What it cannot do without waiting (getaddrinfo, writing logs) it hands
 //! to helper threads.
 
+pub mod acme;
 pub mod certificates;
 pub mod files;
 pub mod inspect;

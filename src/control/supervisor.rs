@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::acme::clerk::{self, Clerk};
+use super::acme::responder::Publication as Answers;
 use super::certificates::keeper::Keeper;
 use super::certificates::publish::Publication;
 use super::limits::{connections_for, raise_descriptor_limit, usable_cpus};
@@ -180,7 +183,10 @@ impl Supervisor {
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
         ready(&addresses);
         let (publish, mut published) = unbounded_channel();
+        let clerk_setup = clerk::Setup::of(&config, keeper.book().clone());
         tokio::spawn(keeper.run(publish));
+        // Once every worker answers, so that an authority that looks at once finds somebody.
+        let mut clerk = Clerk::start(clerk_setup);
 
         let ended = loop {
             tokio::select! {
@@ -193,11 +199,14 @@ impl Supervisor {
                 _ = rotate.recv() => reopen(log.as_ref()),
                 Some(change) = resolved.recv() => this.take_addresses(change),
                 Some(publication) = published.recv() => this.take_certificates(publication),
+                Some(answers) = clerk.publications.recv() => this.take_challenges(answers),
                 Some(news) = news.recv() => if let News::Ended { worker, result } = news {
                     break Err(Failure::Worker(ended_by_itself(worker, result)));
                 },
             }
         };
+        // Orders under way end; the next start begins them anew.
+        drop(clerk);
         // Listeners are closed by the workers once each has stopped accepting; our own duplicates go now.
         drop(bound);
         this.drain(&mut news, &mut terminate, &mut interrupt).await;
@@ -306,6 +315,16 @@ impl Supervisor {
         self.publish();
     }
 
+    /// Challenges are to be answered, or no longer: publishes them, and tells when every worker has them.
+    fn take_challenges(&mut self, answers: Answers) {
+        let Answers { challenges, seen } = answers;
+        let old = std::mem::replace(&mut self.snapshot.challenges, challenges);
+        self.retired.push(old);
+        self.publish();
+        let mark: Arc<dyn Any + Send + Sync> = Arc::new(Seen(Some(seen)));
+        self.post_to_all(|| Letter::Mark(mark.clone()));
+    }
+
     fn publish(&mut self) {
         self.retired.retain(|part| Arc::strong_count(part) > 1);
         for worker in &self.workers {
@@ -365,6 +384,17 @@ impl Supervisor {
     fn post_to_all(&self, letter: impl Fn() -> Letter) {
         for worker in &self.workers {
             let _ = worker.mailbox.post(letter());
+        }
+    }
+}
+
+/// Tells that something was seen when the last worker drops it: one that runs has reached it, another never will.
+struct Seen(Option<oneshot::Sender<()>>);
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            let _ = tell.send(()); // whoever waited has given up
         }
     }
 }

@@ -56,7 +56,7 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
             };
             let panicked = worker.clone();
             let port = worker.listener_port(client.listener());
-            let peer = Peer::new(address, client.listener(), port, client.is_encrypted());
+            let peer = Peer::new(address, client.listener(), port, client.is_tls());
             let standing = client.standing(due);
             let stream = Stream::resumed(stream, client.into_encrypted());
             let served = serve(worker.clone(), stream, peer, standing, open);

@@ -29,10 +29,7 @@ const LINGER_BYTES_MAX: usize = 64 << 10;
 const LINGER_WAIT: Duration = Duration::from_secs(1);
 
 /// How the hot part of a connection ended.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one, for a moment, and a box would be an allocation"
-)]
+#[allow(clippy::large_enum_variant)] // made once a connection, and taken apart at once
 enum Cooled {
     /// The connection is to be closed.
     Closed,

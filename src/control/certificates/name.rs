@@ -50,6 +50,13 @@ impl CertName {
         }
     }
 
+    /// The host, or for a wildcard its domain: what an authority wants to be shown control of.
+    pub fn base(&self) -> &HostName {
+        match self {
+            CertName::Host(host) | CertName::Wildcard(host) => host,
+        }
+    }
+
     /// The address, if it is one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

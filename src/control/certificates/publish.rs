@@ -363,3 +363,194 @@ fn seconds(moment: SystemTime) -> u64 {
         .unwrap_or_default()
         .as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, parse};
+    use crate::control::certificates::storage::{FileStore, Storage};
+    use crate::http::authority::HostName;
+    use crate::policy::route::ListenerIndex;
+    use crate::tls::certs::Selected;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const TLS: ListenerIndex = ListenerIndex(1);
+
+    struct Scene {
+        folder: PathBuf,
+        config: Config,
+        book: Book,
+        publisher: Publisher,
+    }
+
+    impl Scene {
+        fn new(name: &str, sites: &str) -> Scene {
+            let folder =
+                std::env::temp_dir().join(format!("hotgate-publish-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&folder);
+            let config = parse(&[Source {
+                name: "f",
+                text: sites,
+            }])
+            .unwrap_or_else(|errors| panic!("{}", errors[0]));
+            let storage: Arc<dyn Storage> = Arc::new(FileStore::new(&folder));
+            let (book, faults) = Book::open(storage, &config.acme.ca);
+            assert_eq!(faults, []);
+            Scene {
+                folder,
+                config,
+                book,
+                publisher: Publisher::new(),
+            }
+        }
+
+        fn publish(&mut self, now: SystemTime) -> Publication {
+            self.publisher.publish(&self.config, &self.book, now)
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    /// What a name is answered with: the certificate, or a word.
+    fn select(publication: &Publication, name: &str) -> Result<Arc<Served>, &'static str> {
+        let host = HostName::parse(name.as_bytes()).expect("a host");
+        match publication
+            .certificates
+            .select(TLS, Some(&host), [192, 0, 2, 1].into())
+        {
+            Selected::Served(served) => Ok(served.clone()),
+            Selected::Missing => Err("missing"),
+            Selected::Refused => Err("refused"),
+            Selected::Unknown => Err("unknown"),
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_the_same_until_two_thirds_of_its_time_are_over() {
+        let mut scene = Scene::new("leaf", "[sites]\n\"localhost\" = 1\n\"127.0.0.1\" = 1\n");
+        let now = SystemTime::now();
+        let first = scene.publish(now);
+        let due = first
+            .due
+            .expect("leaves are due some day")
+            .duration_since(now)
+            .expect("ahead");
+        assert!(due > DAY * 4 && due < DAY * 5, "{due:?}");
+        let localhost = select(&first, "localhost").expect("held");
+        let here = first.certificates.select(TLS, None, [127, 0, 0, 1].into());
+        assert!(
+            matches!(here, Selected::Served(_)),
+            "a client that names nobody"
+        );
+        for (later, is_same) in [(DAY * 4, true), (DAY * 5, false)] {
+            let later = scene.publish(now + later);
+            let served = select(&later, "localhost").expect("held");
+            assert_eq!(Arc::ptr_eq(&served, &localhost), is_same);
+        }
+        // A clock that is set back finds a leaf of the future, and makes one of its own day.
+        let before = scene.publish(now - DAY * 2);
+        assert!(before.due.expect("due") < now + DAY * 3);
+        assert_eq!(first.states.of(0), &CertificateState::Held);
+    }
+
+    #[test]
+    fn a_name_without_a_certificate_is_missing_and_says_how_far_it_is() {
+        let mut scene = Scene::new(
+            "missing",
+            "[sites]\n\"a.example.com\" = 1\n\"http://b.example.com\" = 1\n",
+        );
+        let now = SystemTime::now();
+        let name = CertName::parse("a.example.com").expect("a name");
+        let first = scene.publish(now);
+        assert_eq!(
+            select(&first, "a.example.com").expect_err("none"),
+            "missing"
+        );
+        assert_eq!(
+            select(&first, "b.example.com").expect_err("plain"),
+            "unknown"
+        );
+        assert!(matches!(
+            first.states.of(0),
+            CertificateState::Obtaining { attempt: 1, .. }
+        ));
+        assert_eq!(first.states.of(1), &CertificateState::Held);
+        scene.book.begun(&name);
+        scene.book.failed(&name, "port 80 is closed", now + DAY);
+        let failed = CertificateState::Failed {
+            sentence: "port 80 is closed".into(),
+        };
+        assert_eq!(scene.publish(now).states.of(0), &failed);
+        scene.book.begun(&name);
+        assert!(matches!(
+            scene.publish(now).states.of(0),
+            CertificateState::Obtaining { attempt: 2, .. }
+        ));
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params =
+            rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).expect("a name");
+        let chain = params.self_signed(&key).expect("signed").pem();
+        scene
+            .book
+            .install(&name, chain.as_bytes(), key.serialize_pem().as_bytes())
+            .expect("installed");
+        let last = scene.publish(now);
+        let served = select(&last, "a.example.com").expect("held");
+        assert_eq!(last.states.of(0), &CertificateState::Held);
+        assert!(!served.covers_by_choice);
+        // Published again it is the same: sessions and connections know it by that.
+        assert!(Arc::ptr_eq(
+            &served,
+            &select(&scene.publish(now), "a.example.com").expect("held")
+        ));
+    }
+
+    #[test]
+    fn without_its_client_authorities_a_site_is_refused_and_a_bad_file_keeps_the_old_ones() {
+        let mut scene = Scene::new("clients", "[sites]\n\"localhost\" = 1\n\"nas\" = 1\n");
+        let ca = scene.folder.join("clients.pem");
+        scene.config.sites[0].tls.client_auth = ClientAuth::Require(ca.clone());
+        let now = SystemTime::now();
+        let check = |scene: &mut Scene, expected: Option<&str>| {
+            let changes = scene.publisher.files.load(&scene.config);
+            let publication = scene.publish(now);
+            assert_eq!(
+                select(&publication, "localhost").err(),
+                expected,
+                "{changes:?}"
+            );
+            assert!(
+                select(&publication, "nas").is_ok(),
+                "the other site is served"
+            );
+            let state = publication.states.of(0).clone();
+            assert_eq!(state == CertificateState::Unusable, expected.is_some());
+            (changes, publication)
+        };
+        check(&mut scene, Some("refused"));
+        std::fs::write(&ca, "").expect("ours");
+        check(&mut scene, Some("refused"));
+        let local_ca = LocalCa::open(scene.book.storage().as_ref(), &[], now).expect("made");
+        std::fs::write(&ca, local_ca.root_pem()).expect("ours");
+        let (_, publication) = check(&mut scene, None);
+        let policy = select(&publication, "localhost").expect("held").policy;
+        assert_ne!(policy, select(&publication, "nas").expect("held").policy);
+        for text in ["", "nonsense"] {
+            std::fs::write(&ca, text).expect("ours");
+            let (changes, publication) = check(&mut scene, None);
+            assert!(!changes.is_new && changes.told.len() == 1, "{changes:?}");
+            assert_eq!(
+                select(&publication, "localhost").expect("held").policy,
+                policy
+            );
+            // Told once.
+            assert_eq!(scene.publisher.files.load(&scene.config).told, []);
+        }
+    }
+}

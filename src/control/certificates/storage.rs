@@ -64,6 +64,13 @@ pub trait Storage: Send + Sync {
     /// It is there and cannot be listed.
     fn places(&self, place: &str) -> io::Result<Vec<String>>;
 
+    /// The names of the single files one step below this place, in order.
+    ///
+    /// # Errors
+    ///
+    /// It is there and cannot be listed.
+    fn files(&self, place: &str) -> io::Result<Vec<String>>;
+
     /// Forgets the group at this place, if there is one.
     ///
     /// # Errors
@@ -241,6 +248,12 @@ impl Storage for FileStore {
     fn places(&self, place: &str) -> io::Result<Vec<String>> {
         list(&self.path(place), |entry| {
             entry.is_dir() && !entry.is_symlink()
+        })
+    }
+
+    fn files(&self, place: &str) -> io::Result<Vec<String>> {
+        list(&self.path(place), |entry| {
+            entry.is_file() && !entry.is_symlink()
         })
     }
 

@@ -248,7 +248,8 @@ mod tests {
         watch.follow(&files);
         let write = |path: &Path, text: &str| fs::write(path, text).expect("ours");
         let rename = |from: &Path, to: &Path| fs::rename(from, to).expect("ours");
-        let changes: [(&str, Box<dyn Fn()>); 6] = [
+        type Change<'a> = Box<dyn Fn() + 'a>;
+        let changes: [(&str, Change); 6] = [
             ("made", Box::new(|| write(&file, "1"))),
             ("written in place", Box::new(|| write(&file, "2"))),
             (
