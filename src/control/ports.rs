@@ -4,6 +4,9 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use crate::config::ListenAddress;
 use crate::net::listener::{bind, wildcard};
@@ -82,6 +85,33 @@ pub fn bind_for(wanted: ListenAddress, workers: usize) -> Result<Bound, BindErro
             holder,
         }
     })
+}
+
+/// How long a port that nobody seems to hold is waited for, and how often it is tried.
+const RELEASE_WAIT: Duration = Duration::from_secs(3);
+const RELEASE_PAUSE: Duration = Duration::from_millis(50);
+
+/// As [`bind_for`], and waits for a port that no process holds any more: the kernel takes a ring apart some time after
+/// its process has ended, and an accept that was armed on it keeps the socket until then. Without the wait a service
+/// that is started again at once would find its own ports in use.
+///
+/// # Errors
+///
+/// As [`bind_for`].
+pub async fn bind_when_free(wanted: ListenAddress, workers: usize) -> Result<Bound, BindError> {
+    let deadline = Instant::now() + RELEASE_WAIT;
+    loop {
+        match bind_for(wanted, workers) {
+            Err(refused)
+                if refused.error.kind() == io::ErrorKind::AddrInUse
+                    && refused.holder.is_none()
+                    && Instant::now() < deadline =>
+            {
+                sleep(RELEASE_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {

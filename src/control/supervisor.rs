@@ -21,12 +21,10 @@ use super::limits::{connections_for, raise_descriptor_limit, usable_cpus};
 use super::log_output::Place;
 use super::log_writer::{LogWriter, Settings as LogSettings};
 use super::memory;
-use super::ports::{BindError, Bound, bind_for};
+use super::ports::{BindError, Bound, bind_when_free};
 use super::resolve::{self, Resolved, START_WAIT};
 use super::whoami;
-use crate::config::{
-    AccessLog, Config, EndpointAddress, Listener, LogFormat, LogTarget, Pin, Redact,
-};
+use crate::config::{AccessLog, Config, EndpointAddress, LogFormat, LogTarget, Pin, Redact};
 use crate::net::buffer;
 use crate::net::clock::seed;
 use crate::net::ladder::Rung;
@@ -143,12 +141,11 @@ impl Supervisor {
             budget >> 20
         );
         let listeners = config.listeners();
-        let bind = |listener: &Listener| bind_for(listener.address, workers);
-        let bound: Vec<Bound> = listeners
-            .iter()
-            .map(bind)
-            .collect::<Result<_, _>>()
-            .map_err(Failure::Bind)?;
+        let mut bound = Vec::new();
+        for listener in &listeners {
+            let free = bind_when_free(listener.address, workers).await;
+            bound.push(free.map_err(Failure::Bind)?);
+        }
         let log = start_access_log(&config.log.access)?;
 
         let Plan {
