@@ -147,17 +147,21 @@ fn a_site_without_a_certificate_says_what_it_waits_for() {
 #[test]
 fn an_authority_gets_its_answer_before_anything_else() {
     let origin = origin();
-    let text =
-        "[sites]\n\"http://b.test\" = 1\n[sites.\"a.test\"]\nto = 1\nallow = [\"192.0.2.1\"]\n";
+    let text = "[sites]\n\"http://b.test\" = 1\n[sites.\"a.test\"]\nto = 1\nallow = [\"192.0.2.1\"]\n\
+        [sites.\"c.test\"]\nto = 1\npaths.\"/.well-known/acme-challenge\" = 1\n";
     let waiting = CertificateState::Obtaining {
         attempt: 1,
         began: 0,
     };
-    let states = [CertificateState::Held, waiting];
+    let states = [CertificateState::Held, waiting.clone(), waiting];
     let mut running = Scene::new(text, origin.port()).plain(&states).start(&[]);
     let path = "/.well-known/acme-challenge/token";
-    // The app may have an authority of its own, but this site does not let the asker in.
-    assert_eq!(ask(&running, "a.test", path, "").status, 403);
+    // An app is asked only where its site says so, or has no HTTPS.
+    let unknown = ask(&running, "a.test", path, "");
+    assert_eq!((unknown.status, origin.connections()), (404, 0));
+    assert_eq!(ask(&running, "b.test", path, "").status, 200);
+    assert_eq!(ask(&running, "c.test", path, "").status, 200);
+    assert_eq!(ask(&running, "c.test", "/", "").status, 503);
     let mut challenges = Challenges::new();
     let host = HostName::parse(b"a.test").expect("a host");
     challenges.insert_http(host, "token".to_owned(), "token.thumb".to_owned());

@@ -3,14 +3,12 @@
 use std::io;
 use std::rc::Rc;
 
-use super::connection::serve;
+use super::connection::start;
 use super::core::{OpenConnection, Worker};
 use super::incoming::Peer;
 use super::parked::{Parked, ParkedClient};
 use super::tunnel::wake_tunnel;
 use crate::net::parking::{Leaver, Left, Resting};
-use crate::net::spawn;
-use crate::telemetry::counters::Counter;
 use crate::tls::Stream;
 
 /// Sees to whoever leaves the lot, for as long as the worker lives.
@@ -54,13 +52,11 @@ fn wake(worker: &Rc<Worker>, leaver: Leaver<Parked>, why: Left) {
             let Ok(stream) = resting.into_stream() else {
                 return;
             };
-            let panicked = worker.clone();
             let port = worker.listener_port(client.listener());
             let peer = Peer::new(address, client.listener(), port, client.is_tls());
             let standing = client.standing(due);
             let stream = Stream::resumed(stream, client.into_encrypted());
-            let served = serve(worker.clone(), stream, peer, standing, open);
-            spawn(served, move || panicked.counters().add(Counter::Panics, 1));
+            start(worker, stream, peer, standing, open);
         }
         Parked::Tunnel(silent) => {
             let end = silent.other.and_then(|other| worker.lot().take(other));

@@ -20,7 +20,8 @@ use super::parked::{Parked, ParkedClient, Standing};
 use super::tunnel::{self, Side};
 use crate::h1::field_lines::HeadLimits;
 use crate::net::clock::now;
-use crate::net::{Buffer, Class, Deadline};
+use crate::net::{Buffer, Class, Deadline, spawn};
+use crate::telemetry::counters::Counter;
 use crate::tls::{Receiver, Sender, Stream};
 
 /// Octets that are read and thrown away after our last answer.
@@ -51,15 +52,28 @@ pub fn accepted(worker: &Worker) -> Standing {
     }
 }
 
+/// Starts a connection's task.
+pub fn start(
+    worker: &Rc<Worker>,
+    stream: Stream,
+    peer: Peer,
+    standing: Standing,
+    open: OpenConnection,
+) {
+    let panicked = worker.clone();
+    let served = serve(worker.clone(), stream, peer, standing, open);
+    spawn(served, move || panicked.counters().add(Counter::Panics, 1));
+}
+
 /// Serves a connection until it is closed, parked, or an end of a tunnel.
-pub async fn serve(
+async fn serve(
     worker: Rc<Worker>,
     stream: Stream,
     peer: Peer,
     mut standing: Standing,
     open: OpenConnection,
 ) {
-    match hot(&worker, &stream, peer, &mut standing).await {
+    match hot(&worker, &stream, &peer, &mut standing).await {
         Cooled::Closed => {}
         Cooled::Finished => stream.close(),
         Cooled::Idle if worker.is_draining() => {
@@ -84,7 +98,7 @@ fn park(worker: &Worker, stream: Stream, peer: &Peer, standing: &Standing, open:
     }
 }
 
-async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: Peer, standing: &mut Standing) -> Cooled {
+async fn hot(worker: &Rc<Worker>, stream: &Stream, peer: &Peer, standing: &mut Standing) -> Cooled {
     let mut scratch = worker.rent_scratch();
     let (mut receiver, sender) = (stream.disarmable_receiver(), stream.sender());
     let mut pending = None;

@@ -19,7 +19,7 @@ use crate::http::message::{RequestHead, Version};
 use crate::http::method::Method;
 use crate::http::target::{PathForm, Target, TargetForm, normalize_path, parse_target};
 use crate::policy::middleware::misdirected::{self, Would};
-use crate::policy::middleware::redirect::{self, CHALLENGE_PREFIX, Verdict};
+use crate::policy::middleware::redirect::{self, CHALLENGE_PREFIX, Challenge, Verdict};
 use crate::policy::reason::Reason;
 use crate::policy::route::ListenerIndex;
 use crate::tls::Secured;
@@ -250,11 +250,12 @@ pub fn route<'a>(
     {
         return Err(Reason::Misdirected.into());
     }
+    let matched = table.route(site, path);
     if !peer.is_tls
         && let Some(https) = routes.site(site).https
     {
         let request = redirect::Plain {
-            is_challenge: path.starts_with(CHALLENGE_PREFIX),
+            challenge: Challenge::of(path, matched.map_or(0, |matched| matched.prefix_len)),
             was_https: client.is_trusted && was_https(head, octets),
             is_held: !https.is_ours || *snapshot.states.of(site) == CertificateState::Held,
             is_guarded: https.is_guarded,
@@ -263,9 +264,10 @@ pub fn route<'a>(
             Verdict::Serve => {}
             Verdict::Redirect => return Err(to_https(facts, *host, octets, https)),
             Verdict::Wait => return Err(Reason::NoCertificate.into()),
+            Verdict::NotFound => return Err(Reason::NoRoute.into()),
         }
     }
-    let matched = table.route(site, path).ok_or(Reason::NoRoute)?;
+    let matched = matched.ok_or(Reason::NoRoute)?;
     found.plan = Some(matched.route);
     if table.is_ambiguous(site, path, matched.route) {
         return Err(Reason::AmbiguousPath.into());

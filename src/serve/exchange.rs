@@ -61,7 +61,7 @@ pub struct Link<'a> {
     /// The worker.
     pub worker: &'a Rc<Worker>,
     /// The other end.
-    pub peer: Peer,
+    pub peer: &'a Peer,
     /// How the connection is secured; `None` where it is plain.
     pub secured: Option<&'a Secured>,
     /// Requests come in here.
@@ -254,7 +254,7 @@ fn find_route<'a>(
     }
     let routes = &current.snapshot.routes;
     let (head, octets) = (incoming.head, incoming.octets);
-    let client = dispatch::client_of(head, octets, &incoming.peer, routes);
+    let client = dispatch::client_of(head, octets, incoming.peer, routes);
     ended.client = Some(client);
     let request = dispatch::Request {
         facts,
@@ -262,7 +262,7 @@ fn find_route<'a>(
         head,
         octets,
         client,
-        peer: incoming.peer,
+        peer: *incoming.peer,
         secured: incoming.secured,
     };
     let routed = dispatch::route(&request, &current.snapshot, path, &mut ended.found)?;
@@ -298,7 +298,7 @@ async fn fail(
         Answer {
             reason,
             own: &own,
-            hsts: hsts(current, &incoming.peer, &ended.found),
+            hsts: hsts(current, incoming.peer, &ended.found),
             status,
             format: PageFormat::wished(&incoming.head.fields, incoming.octets),
             method: incoming.head.method,

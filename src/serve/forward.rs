@@ -243,7 +243,7 @@ impl Forward<'_> {
             framing: held.framing,
             is_request_queued,
             worker: self.worker,
-            hsts: self.hsts(&incoming.peer),
+            hsts: self.hsts(incoming.peer),
         };
         let forwarded = match relay(&attempt, body, reply).await? {
             Relayed::Whole => Forwarded::Whole,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::connection::{accepted, linger, serve};
+use super::connection::{accepted, linger, start};
 use super::core::{OpenConnection, Worker};
 use super::incoming::Peer;
 use super::respond::{Answer, Own, PageFormat, page};
@@ -26,12 +26,11 @@ use crate::tls::{Receiver, Stream};
 /// How long an authority that validates a name may take, from its ClientHello on.
 const VALIDATION_WAIT: Duration = Duration::from_secs(4);
 
-/// Does the handshake of a connection that has just been accepted, and serves it.
-pub async fn serve_secured(worker: Rc<Worker>, stream: Plain, peer: Peer, open: OpenConnection) {
-    // In a box of its own, which is gone when the connection is served: a task stays as large as it once was.
-    if let Some(stream) = Box::pin(shake_hands(&worker, stream, &peer)).await {
-        let standing = accepted(&worker);
-        serve(worker, stream, peer, standing, open).await;
+/// Does the handshake of a connection that has just been accepted, and has it served by a task of its own: one task for
+/// both would stay as large as the two together.
+pub async fn secure(worker: Rc<Worker>, stream: Plain, peer: Peer, open: OpenConnection) {
+    if let Some(stream) = shake_hands(&worker, stream, &peer).await {
+        start(&worker, stream, peer, accepted(&worker), open);
     }
 }
 

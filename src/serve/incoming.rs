@@ -47,7 +47,7 @@ pub struct Incoming<'a> {
     /// The octets that its spans refer to.
     pub octets: &'a [u8],
     /// Who sent it.
-    pub peer: Peer,
+    pub peer: &'a Peer,
     /// How its connection is secured; `None` where it is plain.
     pub secured: Option<&'a Secured>,
     /// The exchange's name.

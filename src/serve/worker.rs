@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attend::{attend, close_clients};
-use super::connection::{accepted, serve};
+use super::connection::{accepted, start};
 use super::core::{OpenConnection, Parts, Worker};
-use super::handshake::{answer_unread, serve_secured};
+use super::handshake::{answer_unread, secure};
 use super::incoming::Peer;
 use super::snapshot::Snapshot;
 use crate::config::Backend;
@@ -208,10 +208,10 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, peer: Peer) {
     let (worker, panicked) = (worker.clone(), worker.clone());
     let on_panic = move || panicked.counters().add(Counter::Panics, 1);
     if open.is_within_limit && peer.is_tls {
-        spawn(serve_secured(worker, stream, peer, open), on_panic);
+        spawn(secure(worker, stream, peer, open), on_panic);
     } else if open.is_within_limit {
         let standing = accepted(&worker);
-        spawn(serve(worker, stream.into(), peer, standing, open), on_panic);
+        start(&worker, stream.into(), peer, standing, open);
     } else {
         worker.counters().add(Counter::ConnectionsRefused, 1);
         if peer.is_tls {

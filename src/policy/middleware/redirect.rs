@@ -4,8 +4,8 @@
 //!
 //! - a trusted proxy in front says that its client came over HTTPS: sent back to the proxy, the request would come here
 //!   again and again;
-//! - it asks for an ACME challenge, which an authority may ask for before there is any certificate, and which an app may
-//!   answer;
+//! - it asks for an ACME challenge, which an authority may ask for before there is any certificate: hotgate's own have been
+//!   answered by then, so it is passed on where the site has a path for them, and is not found elsewhere;
 //! - no certificate is held: a redirect would lead to a handshake that fails, so the client is told what is waited for.
 //!
 //! A site that demands a certificate of its clients is served to nobody who cannot have shown one, whatever a proxy says:
@@ -25,14 +25,38 @@ const DEFAULT_PORT: u16 = 443;
 /// What counts of a plain request for a site of HTTPS.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain {
-    /// Its path, in its one form, is below [`CHALLENGE_PREFIX`].
-    pub is_challenge: bool,
+    /// Whether it asks for a challenge.
+    pub challenge: Challenge,
     /// Its peer is trusted, and says that its own client came over HTTPS.
     pub was_https: bool,
     /// The site's certificate is held, or none is needed here.
     pub is_held: bool,
     /// The site demands a certificate of its clients.
     pub is_guarded: bool,
+}
+
+/// How a path stands to [`CHALLENGE_PREFIX`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Challenge {
+    /// It is elsewhere.
+    No,
+    /// It is below it, and the site has a path for that.
+    Taken,
+    /// It is below it, and falls to a path of the site that is not about challenges.
+    Untaken,
+}
+
+impl Challenge {
+    /// How this path, in its one form, stands, of which the pattern of its route has `taken` octets.
+    pub fn of(path: &[u8], taken: usize) -> Challenge {
+        if !path.starts_with(CHALLENGE_PREFIX) {
+            Challenge::No
+        } else if taken >= CHALLENGE_PREFIX.len() - 1 {
+            Challenge::Taken
+        } else {
+            Challenge::Untaken
+        }
+    }
 }
 
 /// What is done with it.
@@ -44,22 +68,24 @@ pub enum Verdict {
     Redirect,
     /// It is told what is waited for.
     Wait,
+    /// It is told that there is nothing.
+    NotFound,
 }
 
 /// What becomes of a plain request for a site of HTTPS.
 pub fn verdict(request: Plain) -> Verdict {
     let Plain {
-        is_challenge,
+        challenge,
         was_https,
         is_held,
         is_guarded,
     } = request;
-    if (is_challenge || was_https) && !is_guarded {
-        Verdict::Serve
-    } else if is_held {
-        Verdict::Redirect
-    } else {
-        Verdict::Wait
+    match challenge {
+        _ if was_https && !is_guarded => Verdict::Serve,
+        Challenge::Taken if !is_guarded => Verdict::Serve,
+        Challenge::Untaken => Verdict::NotFound,
+        Challenge::No | Challenge::Taken if is_held => Verdict::Redirect,
+        Challenge::No | Challenge::Taken => Verdict::Wait,
     }
 }
 
@@ -100,32 +126,55 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn verdicts() {
-        //    challenge  was https  held   what is done
-        check(false,     false,     true,  Verdict::Redirect);
-        check(false,     false,     false, Verdict::Wait);
-        check(false,     true,      true,  Verdict::Serve);
-        check(false,     true,      false, Verdict::Serve);
-        check(true,      false,     true,  Verdict::Serve);
-        check(true,      false,     false, Verdict::Serve);
-        check(true,      true,      true,  Verdict::Serve);
-        check(true,      true,      false, Verdict::Serve);
+        use Challenge::{No, Taken, Untaken};
+        use Verdict::{NotFound, Redirect, Serve, Wait};
+        //    challenge  was https  held    what is done  and where clients must show a certificate
+        check(No,        false,     true,   Redirect,     Redirect);
+        check(No,        false,     false,  Wait,         Wait);
+        check(No,        true,      true,   Serve,        Redirect);
+        check(No,        true,      false,  Serve,        Wait);
+        check(Taken,     false,     true,   Serve,        Redirect);
+        check(Taken,     false,     false,  Serve,        Wait);
+        check(Taken,     true,      true,   Serve,        Redirect);
+        check(Taken,     true,      false,  Serve,        Wait);
+        check(Untaken,   false,     true,   NotFound,     NotFound);
+        check(Untaken,   false,     false,  NotFound,     NotFound);
+        check(Untaken,   true,      true,   Serve,        NotFound);
+        check(Untaken,   true,      false,  Serve,        NotFound);
     }
 
     #[track_caller]
-    fn check(is_challenge: bool, was_https: bool, is_held: bool, expected: Verdict) {
-        let mut request = Plain {
-            is_challenge,
-            was_https,
-            is_held,
-            is_guarded: false,
-        };
-        assert_eq!(verdict(request), expected);
-        request.is_guarded = true;
-        let guarded = match is_held {
-            true => Verdict::Redirect,
-            false => Verdict::Wait,
-        };
-        assert_eq!(verdict(request), guarded);
+    fn check(
+        challenge: Challenge,
+        was_https: bool,
+        is_held: bool,
+        open: Verdict,
+        guarded: Verdict,
+    ) {
+        for (is_guarded, expected) in [(false, open), (true, guarded)] {
+            let request = Plain {
+                challenge,
+                was_https,
+                is_held,
+                is_guarded,
+            };
+            assert_eq!(verdict(request), expected, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn challenges() {
+        for (path, taken, expected) in [
+            ("/", 1, Challenge::No),
+            ("/.well-known/acme-challenge", 27, Challenge::No),
+            ("/.well-known/acme-challengex/t", 1, Challenge::No),
+            ("/.well-known/acme-challenge/t", 1, Challenge::Untaken),
+            ("/.well-known/acme-challenge/t", 12, Challenge::Untaken),
+            ("/.well-known/acme-challenge/t", 27, Challenge::Taken),
+            ("/.well-known/acme-challenge/t", 29, Challenge::Taken),
+        ] {
+            assert_eq!(Challenge::of(path.as_bytes(), taken), expected, "{path}");
+        }
     }
 
     #[test]
