@@ -103,6 +103,7 @@ fn start_worker(backend: Backend, origin: SocketAddr, log: &LogWriter) -> Runnin
         label: label.clone(),
         authority: label,
         addresses: vec![Address::Tcp(origin)],
+        security: hotgate::upstream::Security::Plain,
     };
     let snapshot = Snapshot {
         routes: Arc::new(routes),

@@ -6,6 +6,7 @@
 
 pub mod acme;
 pub mod certificates;
+mod endpoints;
 pub mod files;
 pub mod inspect;
 pub mod last_good;
@@ -19,4 +20,5 @@ pub mod ports;
 pub mod resolve;
 pub mod supervisor;
 pub mod surroundings;
+pub mod upstream_tls;
 pub mod whoami;

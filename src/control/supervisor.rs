@@ -17,26 +17,24 @@ use super::acme::clerk::{self, Clerk};
 use super::acme::responder::Publication as Answers;
 use super::certificates::keeper::Keeper;
 use super::certificates::publish::Publication;
+use super::endpoints::KnownEndpoints;
 use super::limits::{connections_for, raise_descriptor_limit, usable_cpus};
 use super::log_output::Place;
 use super::log_writer::{LogWriter, Settings as LogSettings};
 use super::memory;
 use super::ports::{BindError, Bound, bind_when_free};
-use super::resolve::{self, Resolved, START_WAIT};
-use super::whoami;
-use crate::config::{AccessLog, Config, EndpointAddress, LogFormat, LogTarget, Pin, Redact};
+use crate::config::{AccessLog, Config, LogFormat, LogTarget, Pin, Redact};
 use crate::net::buffer;
 use crate::net::clock::seed;
 use crate::net::ladder::Rung;
 use crate::net::mailbox::{Mailbox, mailbox};
-use crate::policy::pipeline::Pipeline;
 use crate::serve::core::{ConnectionLimit, Parts};
-use crate::serve::snapshot::{EndpointKey, Plan, Snapshot, listener_index, plan};
+use crate::serve::snapshot::{Plan, Snapshot, listener_index, plan};
 use crate::serve::worker::{Letter, Setup, run};
 use crate::telemetry::counters::CounterBlock;
 use crate::telemetry::{LineFormat, Redaction};
+use crate::upstream::Endpoints;
 use crate::upstream::tokens::Tokens;
-use crate::upstream::{Address, Endpoint, Endpoints};
 
 /// How long the last lines of the access log may take to be written when the process ends.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
@@ -98,7 +96,6 @@ pub fn serve(config: Config, ready: impl FnOnce(&[SocketAddr])) -> Result<(), Fa
 }
 
 struct Supervisor {
-    endpoints: Vec<Endpoint>,
     snapshot: Snapshot,
     /// Parts that workers may still hold: they are freed here, not there.
     retired: Vec<Arc<dyn Any + Send + Sync>>,
@@ -152,19 +149,17 @@ impl Supervisor {
             routes,
             endpoints: keys,
         } = plan(&config);
-        let (report, mut resolved) = unbounded_channel();
-        let endpoints = first_endpoints(&keys, &report, &mut resolved).await?;
+        let mut endpoints = KnownEndpoints::start(&keys).await?;
         let config = Arc::new(config);
         let (keeper, publication) = Keeper::start(config.clone());
         let snapshot = Snapshot {
             routes: Arc::new(routes),
-            endpoints: Arc::new(Endpoints::new(endpoints.clone())),
+            endpoints: endpoints.publication(),
             certificates: publication.certificates,
             states: publication.states,
             challenges: Arc::default(),
         };
         let mut this = Supervisor {
-            endpoints,
             snapshot,
             retired: Vec::new(),
             workers: Vec::new(),
@@ -194,7 +189,7 @@ impl Supervisor {
                     reopen(log.as_ref());
                 }
                 _ = rotate.recv() => reopen(log.as_ref()),
-                Some(change) = resolved.recv() => this.take_addresses(change),
+                () = endpoints.changed() => this.take_endpoints(endpoints.publication()),
                 Some(publication) = published.recv() => this.take_certificates(publication),
                 Some(answers) = clerk.publications.recv() => this.take_challenges(answers),
                 Some(news) = news.recv() => if let News::Ended { worker, result } = news {
@@ -222,7 +217,7 @@ impl Supervisor {
         limit: usize,
         tell: &UnboundedSender<News>,
     ) -> Result<(), Failure> {
-        let (boot, tokens) = (seed(), Tokens::new(self.endpoints.len()));
+        let (boot, tokens) = (seed(), Tokens::new(self.snapshot.endpoints.len()));
         let connections = Arc::new(ConnectionLimit::new(limit));
         let cores = cores_to_pin(config.server.pin);
         for number in 0..workers {
@@ -282,18 +277,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// A name resolves to something else: publishes the endpoints anew.
-    fn take_addresses(&mut self, change: Resolved) {
-        let endpoint = &mut self.endpoints[change.endpoint.index()];
-        note_resolution(endpoint, &change);
-        if endpoint.addresses == change.addresses {
-            return;
-        }
-        endpoint.addresses = change.addresses;
-        let old = std::mem::replace(
-            &mut self.snapshot.endpoints,
-            Arc::new(Endpoints::new(self.endpoints.clone())),
-        );
+    /// A name resolves to something else, or there are other files of TLS: publishes the endpoints anew.
+    fn take_endpoints(&mut self, endpoints: Arc<Endpoints>) {
+        let old = std::mem::replace(&mut self.snapshot.endpoints, endpoints);
         self.retired.push(old);
         self.publish();
     }
@@ -488,75 +474,4 @@ fn start_access_log(log: &AccessLog) -> Result<Option<LogWriter>, Failure> {
     let writer = LogWriter::start(settings)
         .map_err(|error| Failure::AccessLog(format!("cannot write the access log: {error}")))?;
     Ok(Some(writer))
-}
-
-/// The endpoints with what is known of their addresses at the start.
-async fn first_endpoints(
-    keys: &[EndpointKey],
-    report: &UnboundedSender<Resolved>,
-    resolved: &mut UnboundedReceiver<Resolved>,
-) -> Result<Vec<Endpoint>, Failure> {
-    let mut endpoints = Vec::new();
-    let mut awaited = 0;
-    for (key, number) in keys.iter().zip(0u32..) {
-        let (key, addresses) = match key {
-            EndpointKey::Whoami => {
-                let address = whoami::start().await?;
-                (
-                    EndpointAddress::Port(address.port()),
-                    vec![Address::Tcp(address)],
-                )
-            }
-            // Never in the clear: without TLS towards apps it has no address, and its sites answer 503.
-            EndpointKey::Address(address @ EndpointAddress::Https { .. }, _) => {
-                tracing::warn!("upstream {address} is not reached: TLS to apps is not there yet");
-                (address.clone(), Vec::new())
-            }
-            EndpointKey::Address(address, _) => (
-                address.clone(),
-                resolve::literal(address).unwrap_or_default(),
-            ),
-        };
-        if let (EndpointAddress::Tcp { host, port }, true) = (&key, addresses.is_empty()) {
-            let number = crate::upstream::EndpointNumber(number);
-            tokio::spawn(resolve::watch(number, host.clone(), *port, report.clone()));
-            awaited += 1;
-        }
-        // What it is called does not depend on its pipelining.
-        let key = EndpointKey::Address(key, Pipeline::Off);
-        endpoints.push(Endpoint {
-            label: key.label().into(),
-            authority: key.authority().into(),
-            addresses,
-        });
-    }
-    let deadline = Instant::now() + START_WAIT;
-    while awaited > 0 {
-        let Ok(Some(first)) = timeout_at(deadline, resolved.recv()).await else {
-            break;
-        };
-        let endpoint = &mut endpoints[first.endpoint.index()];
-        note_resolution(endpoint, &first);
-        endpoint.addresses = first.addresses;
-        awaited -= 1;
-    }
-    if awaited > 0 {
-        tracing::warn!(
-            "{awaited} upstream name(s) not resolved yet; their sites answer 503 until they are"
-        );
-    }
-    Ok(endpoints)
-}
-
-fn note_resolution(endpoint: &Endpoint, change: &Resolved) {
-    let label = &endpoint.label;
-    match (&change.failure, endpoint.addresses.is_empty()) {
-        (None, _) => tracing::info!("upstream {label} resolves to {:?}", change.addresses),
-        (Some(why), true) => {
-            tracing::warn!("upstream {label} does not resolve: {why}; its sites answer 503")
-        }
-        (Some(why), false) => {
-            tracing::warn!("upstream {label} no longer resolves: {why}; its last addresses stay")
-        }
-    }
 }

@@ -278,7 +278,8 @@ fn loss_of(reason: Reason) -> Loss {
         Reason::NoUpstream
         | Reason::ConnectRefused
         | Reason::ConnectTimeout
-        | Reason::ConnectFailed => Loss::Unsent,
+        | Reason::ConnectFailed
+        | Reason::UpstreamTls(_) => Loss::Unsent,
         Reason::UpstreamReset | Reason::UpstreamClosed => Loss::Unanswered,
         Reason::UnknownHost
         | Reason::NoRoute
@@ -372,6 +373,7 @@ mod tests {
         check_retry(ConnectRefused,     Other,   NEW,    0,        No,    Other_);
         check_retry(ConnectTimeout,     Put,     NEW,    0,        No,    Other_);
         check_retry(ConnectFailed,      Post,    NEW,    0,        No,    Other_);
+        check_retry(UpstreamTls("x"),   Post,    NEW,    0,        No,    Other_);
         check_retry(UpstreamReset,      Get,     NEW,    90,       No,    Other_);
         check_retry(UpstreamReset,      Get,     REUSED, 90,       Same,  Other_);
         check_retry(UpstreamReset,      Head,    REUSED, 90,       Same,  Other_);
@@ -463,7 +465,8 @@ mod tests {
 
     fn naive_retry(progress: &Progress, reason: Reason, another_endpoint: bool) -> Retry {
         let name = reason.as_str();
-        let connect_failed = name.starts_with("connect_") || name == "no_upstream";
+        let connect_failed =
+            name.starts_with("connect_") || ["no_upstream", "upstream_tls"].contains(&name);
         let lost = name == "upstream_reset" || name == "upstream_closed";
         let method = progress.method.as_str();
         let refusals = [

@@ -79,6 +79,8 @@ pub enum Reason {
     ConnectTimeout,
     /// The connection could not be made for another reason (unreachable, no such socket file).
     ConnectFailed,
+    /// It is an endpoint of HTTPS and there is no TLS with it, or not with whom it has to be; the detail says how.
+    UpstreamTls(&'static str),
     /// The upstream reset the connection before its response was complete.
     UpstreamReset,
     /// The upstream closed the connection before a response head was complete.
@@ -156,6 +158,7 @@ impl Reason {
         Reason::ConnectRefused,
         Reason::ConnectTimeout,
         Reason::ConnectFailed,
+        Reason::UpstreamTls(ANY_DETAIL),
         Reason::UpstreamReset,
         Reason::UpstreamClosed,
         Reason::UpstreamTimeout,
@@ -201,18 +204,19 @@ impl Reason {
             Reason::ConnectRefused => 25,
             Reason::ConnectTimeout => 26,
             Reason::ConnectFailed => 27,
-            Reason::UpstreamReset => 28,
-            Reason::UpstreamClosed => 29,
-            Reason::UpstreamTimeout => 30,
-            Reason::UpstreamStalled => 31,
-            Reason::BadResponse(_) => 32,
-            Reason::UnrequestedUpgrade => 33,
-            Reason::TooManyInterim => 34,
-            Reason::UpstreamTruncated => 35,
-            Reason::NoCertificate => 36,
-            Reason::Draining => 37,
-            Reason::Overloaded => 38,
-            Reason::Internal => 39,
+            Reason::UpstreamTls(_) => 28,
+            Reason::UpstreamReset => 29,
+            Reason::UpstreamClosed => 30,
+            Reason::UpstreamTimeout => 31,
+            Reason::UpstreamStalled => 32,
+            Reason::BadResponse(_) => 33,
+            Reason::UnrequestedUpgrade => 34,
+            Reason::TooManyInterim => 35,
+            Reason::UpstreamTruncated => 36,
+            Reason::NoCertificate => 37,
+            Reason::Draining => 38,
+            Reason::Overloaded => 39,
+            Reason::Internal => 40,
         }
     }
 
@@ -240,6 +244,7 @@ impl Reason {
             Reason::MethodTooLong | Reason::UnsupportedCoding => Some(Status::NOT_IMPLEMENTED),
             Reason::ConnectRefused
             | Reason::ConnectFailed
+            | Reason::UpstreamTls(_)
             | Reason::UpstreamReset
             | Reason::UpstreamClosed
             | Reason::UpstreamTruncated
@@ -291,6 +296,7 @@ impl Reason {
             Reason::ConnectRefused => "connect_refused",
             Reason::ConnectTimeout => "connect_timeout",
             Reason::ConnectFailed => "connect_failed",
+            Reason::UpstreamTls(_) => "upstream_tls",
             Reason::UpstreamReset => "upstream_reset",
             Reason::UpstreamClosed => "upstream_closed",
             Reason::UpstreamTimeout => "upstream_timeout",
@@ -309,9 +315,10 @@ impl Reason {
     /// What the name alone does not say: `bare_lf` of `bad_request:bare_lf`.
     pub const fn detail(self) -> Option<&'static str> {
         match self {
-            Reason::BadRequest(detail) | Reason::BadBody(detail) | Reason::BadResponse(detail) => {
-                Some(detail)
-            }
+            Reason::BadRequest(detail)
+            | Reason::BadBody(detail)
+            | Reason::UpstreamTls(detail)
+            | Reason::BadResponse(detail) => Some(detail),
             Reason::UnknownHost
             | Reason::NoRoute
             | Reason::MissingHost
@@ -394,6 +401,7 @@ impl Reason {
             | Reason::ConnectRefused
             | Reason::ConnectTimeout
             | Reason::ConnectFailed
+            | Reason::UpstreamTls(_)
             | Reason::UpstreamReset
             | Reason::UpstreamClosed
             | Reason::UpstreamTimeout
@@ -452,6 +460,7 @@ impl Reason {
             | Reason::ConnectRefused
             | Reason::ConnectTimeout
             | Reason::ConnectFailed
+            | Reason::UpstreamTls(_)
             | Reason::UpstreamReset
             | Reason::UpstreamClosed
             | Reason::UpstreamTimeout
@@ -552,6 +561,7 @@ mod tests {
         check(Reason::ConnectRefused,       Some(502), Upstream,   false);
         check(Reason::ConnectTimeout,       Some(504), Upstream,   false);
         check(Reason::ConnectFailed,        Some(502), Upstream,   false);
+        check(Reason::UpstreamTls("x"),     Some(502), Upstream,   false);
         check(Reason::UpstreamReset,        Some(502), Upstream,   false);
         check(Reason::UpstreamClosed,       Some(502), Upstream,   false);
         check(Reason::UpstreamTimeout,      Some(504), Upstream,   false);

@@ -33,9 +33,10 @@ impl Reason {
             Reason::Misdirected => "The connection was made for another site; please try again.",
             Reason::AcmeChallenge => "This name is served here.",
             Reason::NoUpstream => "The application cannot be found right now.",
-            Reason::ConnectRefused | Reason::ConnectTimeout | Reason::ConnectFailed => {
-                "The application cannot be reached right now."
-            }
+            Reason::ConnectRefused
+            | Reason::ConnectTimeout
+            | Reason::ConnectFailed
+            | Reason::UpstreamTls(_) => "The application cannot be reached right now.",
             Reason::UpstreamReset | Reason::UpstreamClosed => {
                 "The application closed the connection without an answer."
             }
@@ -112,6 +113,9 @@ impl Reason {
             }
             Reason::ConnectFailed => {
                 "see the error log: wrong address, no route, or socket file missing"
+            }
+            Reason::UpstreamTls(_) => {
+                "mend the application's certificate, or upstream_tls; the detail names the fault"
             }
             Reason::UpstreamReset => {
                 "see the application's log: it crashed or dropped the connection"

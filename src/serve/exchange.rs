@@ -224,7 +224,7 @@ fn hand_over(
         encrypted: None,
         record,
     });
-    let upstream = Side::new(switched.stream.into(), Some(switched.first));
+    let upstream = Side::new(switched.stream, Some(switched.first));
     Handover { upstream, silent }
 }
 

@@ -14,13 +14,14 @@ use crate::h1::encode::Encoder;
 use crate::h1::field_lines::HeadLimits;
 use crate::h1::framing::Framing;
 use crate::net::clock::precise_nanos;
-use crate::net::{Buffer, Class, Deadline, Stream};
+use crate::net::{Buffer, Class, Deadline};
 use crate::policy::exchange::{
     IDLE_FOR_UNREPLAYABLE_MAX, Retry, may_retry, needs_fresh_connection,
 };
 use crate::policy::pipeline::{Pipeline, may_share};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
+use crate::tls::Stream;
 use crate::upstream::connect::{check_out, dial};
 use crate::upstream::slot::SlotLimits;
 use crate::upstream::tokens::Token;

@@ -17,10 +17,10 @@ use crate::net::clock::{Tick, now};
 use crate::net::{Deadline, Stream as Plain};
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
+use crate::tls::Fault;
 use crate::tls::accept::{Accepted, Chosen, HandshakeError, Unserved, accept};
 use crate::tls::certs::Selected;
 use crate::tls::hello::{AskedName, Hello, HelloError};
-use crate::tls::session::Fault;
 use crate::tls::{Receiver, Stream};
 
 /// How long an authority that validates a name may take, from its ClientHello on.

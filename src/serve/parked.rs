@@ -105,10 +105,19 @@ pub struct Silent {
     pub octets_down: u64,
     /// The upstream's side, while both are parked.
     pub other: Option<Ticket>,
-    /// Of a tunnel whose client's connection is encrypted, while it is parked.
-    pub encrypted: Option<Rc<Encrypted>>,
+    /// Of a tunnel with an encrypted end, while it is parked.
+    pub encrypted: Option<Box<EncryptedEnds>>,
     /// The exchange's access record, packed, to be completed; `None` where none is kept.
     pub record: Option<Box<[u8]>>,
+}
+
+/// The sessions of a tunnel's two ends.
+#[derive(Default)]
+pub struct EncryptedEnds {
+    /// The client's, if it has one.
+    pub client: Option<Rc<Encrypted>>,
+    /// The app's, if it has one.
+    pub upstream: Option<Rc<Encrypted>>,
 }
 
 impl Silent {

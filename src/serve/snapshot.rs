@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::certificate_states::CertificateStates;
 use crate::config::{
     Action, ClientAuth, Config, EndpointAddress, HostPattern, Hsts, Listener, ListenerKind,
-    Settings, Site, SiteScheme,
+    Settings, Site, SiteScheme, UpstreamTls,
 };
 use crate::policy::balance::RoundRobin;
 use crate::policy::pipeline::Pipeline;
@@ -85,9 +85,9 @@ pub struct RoutePlan {
 /// The endpoints that a configuration names, each once, in the order of their numbers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum EndpointKey {
-    /// An address from the file, and how requests share connections to it. Two upstreams with one address and a
-    /// different `pipeline` have two endpoints, so that no connection is ever used both ways.
-    Address(EndpointAddress, Pipeline),
+    /// An address from the file, how requests share connections to it, and how they are secured where it is one of
+    /// HTTPS. What differs in one of them has an endpoint of its own, so that no connection is ever used both ways.
+    Address(EndpointAddress, Pipeline, Option<Box<UpstreamTls>>),
     /// The built-in origin that echoes requests.
     Whoami,
 }
@@ -97,12 +97,12 @@ impl EndpointKey {
     pub fn label(&self) -> String {
         match self {
             EndpointKey::Whoami => "whoami".to_owned(),
-            EndpointKey::Address(EndpointAddress::Port(port), _) => format!("127.0.0.1:{port}"),
+            EndpointKey::Address(EndpointAddress::Port(port), ..) => format!("127.0.0.1:{port}"),
             EndpointKey::Address(
                 address @ (EndpointAddress::Unix(_)
                 | EndpointAddress::Tcp { .. }
                 | EndpointAddress::Https { .. }),
-                _,
+                ..,
             ) => address.to_string(),
         }
     }
@@ -110,8 +110,8 @@ impl EndpointKey {
     /// The `Host` that it sees under `host = "upstream"`.
     pub fn authority(&self) -> String {
         match self {
-            EndpointKey::Address(EndpointAddress::Unix(_), _) => "localhost".to_owned(),
-            EndpointKey::Address(address @ EndpointAddress::Https { .. }, _) => {
+            EndpointKey::Address(EndpointAddress::Unix(_), ..) => "localhost".to_owned(),
+            EndpointKey::Address(address @ EndpointAddress::Https { .. }, ..) => {
                 let shown = address.to_string();
                 let authority = shown.strip_prefix("https://").unwrap_or(&shown);
                 authority
@@ -120,7 +120,7 @@ impl EndpointKey {
                     .to_owned()
             }
             EndpointKey::Whoami
-            | EndpointKey::Address(EndpointAddress::Port(_) | EndpointAddress::Tcp { .. }, _) => {
+            | EndpointKey::Address(EndpointAddress::Port(_) | EndpointAddress::Tcp { .. }, ..) => {
                 self.label()
             }
         }
@@ -152,7 +152,7 @@ pub fn plan(config: &Config) -> Plan {
             table.path(number, route.pattern.clone(), plan_number, is_guarded);
             plans.push(RoutePlan {
                 name: route.name.as_str().into(),
-                endpoints: endpoints.of(&route.action),
+                endpoints: endpoints.of(&route.action, &route.settings.upstream_tls),
                 pipeline: match &route.action {
                     Action::Proxy(to) => to.pipeline,
                     Action::Whoami | Action::None => Pipeline::Off,
@@ -231,11 +231,15 @@ struct EndpointNumbers {
 }
 
 impl EndpointNumbers {
-    fn of(&mut self, action: &Action) -> Option<Box<[EndpointNumber]>> {
+    fn of(&mut self, action: &Action, tls: &UpstreamTls) -> Option<Box<[EndpointNumber]>> {
         match action {
             Action::Proxy(to) => {
                 let keys = to.addresses.iter().cloned();
-                let keys = keys.map(|address| EndpointKey::Address(address, to.pipeline));
+                let keys = keys.map(|address| {
+                    let is_https = matches!(address, EndpointAddress::Https { .. });
+                    let tls = is_https.then(|| Box::new(tls.clone()));
+                    EndpointKey::Address(address, to.pipeline, tls)
+                });
                 Some(keys.map(|key| self.number(key)).collect())
             }
             Action::Whoami => Some([self.number(EndpointKey::Whoami)].into()),
@@ -338,7 +342,10 @@ mod tests {
             .collect();
         let key = |key: &EndpointKey| match key {
             EndpointKey::Whoami => "whoami".to_owned(),
-            EndpointKey::Address(address, pipeline) => format!("{address} {pipeline}"),
+            EndpointKey::Address(address, pipeline, None) => format!("{address} {pipeline}"),
+            EndpointKey::Address(address, pipeline, Some(tls)) => {
+                format!("{address} {pipeline} {:?}", tls.server_name)
+            }
         };
         assert_eq!(found, numbers);
         let found: Vec<String> = plan.endpoints.iter().map(key).collect();

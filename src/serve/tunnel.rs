@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::body::HALF_CLOSED_WAIT;
 use super::core::{OpenConnection, Worker};
-use super::parked::{Parked, Silent};
+use super::parked::{EncryptedEnds, Parked, Silent};
 use crate::h1::body::BodyCursor;
 use crate::h1::framing::Framing;
 use crate::http::status::Status;
@@ -328,9 +328,14 @@ fn park(
 ) {
     let (lot, due) = (worker.lot(), since.after(silent.limit()));
     let nobody = Parked::TunnelEnd { other: None };
-    let (client, encrypted) = client.into_parts();
-    silent.encrypted = encrypted;
-    let (upstream, _) = upstream.into_parts(); // plain
+    let (client, of_client) = client.into_parts();
+    let (upstream, of_upstream) = upstream.into_parts();
+    if of_client.is_some() || of_upstream.is_some() {
+        silent.encrypted = Some(Box::new(EncryptedEnds {
+            client: of_client,
+            upstream: of_upstream,
+        }));
+    }
     let Ok(end) = lot.park(upstream, due, nobody) else {
         return end_by(worker, &silent, Reason::Overloaded);
     };
@@ -366,8 +371,13 @@ pub fn wake_tunnel(
         client.abort_on_close();
         return end_by(worker, &silent, Reason::TunnelIdle);
     }
-    let client = Stream::resumed(client, silent.encrypted.take());
-    let (client, upstream) = (Side::new(client, None), Side::new(upstream.into(), None));
+    let ends = silent
+        .encrypted
+        .take()
+        .map_or_else(EncryptedEnds::default, |ends| *ends);
+    let client = Stream::resumed(client, ends.client);
+    let upstream = Stream::resumed(upstream, ends.upstream);
+    let (client, upstream) = (Side::new(client, None), Side::new(upstream, None));
     begin(worker, client, upstream, silent, open);
 }
 

@@ -15,16 +15,14 @@ use rustls::ServerConfig;
 
 use super::certs::Served;
 use super::hello::{Alert, AskedName, Hello, HelloError, Peek, Progress};
-use super::session::{Fault, Session, Shaken};
+use super::session::Session;
+use super::step::Fault;
 use super::stream::{Secured, Stream};
 use super::subject::subject_of;
+use super::wire::{Wire, WireFault};
 use crate::http::authority::HostName;
 use crate::net;
 use crate::net::{Buffer, Class};
-
-/// Octets of records that a handshake may keep waiting: a chain of client certificates is the largest message, and
-/// rustls takes it up to 64 KiB.
-const HANDSHAKE_BYTES_MAX: usize = 128 << 10;
 
 /// What a connection is to be finished with.
 pub enum Chosen {
@@ -110,6 +108,16 @@ impl fmt::Display for HandshakeError {
 
 impl std::error::Error for HandshakeError {}
 
+impl From<WireFault> for HandshakeError {
+    fn from(fault: WireFault) -> HandshakeError {
+        match fault {
+            WireFault::Gone => HandshakeError::Gone,
+            WireFault::TooLong => HandshakeError::TooLong,
+            WireFault::Failed(fault) => HandshakeError::Failed(fault),
+        }
+    }
+}
+
 /// Does the handshake on a connection that has just been accepted. `choose` is asked once, with the whole ClientHello.
 ///
 /// **Cancellation**: the connection must be closed.
@@ -121,16 +129,13 @@ pub async fn accept(
     stream: &net::Stream,
     choose: impl FnOnce(&Hello) -> Result<Chosen, Unserved>,
 ) -> Result<Accepted, HandshakeError> {
-    let mut wire = Wire {
-        receiver: stream.receiver(),
-        sender: stream.sender(),
-    };
-    let (hello, records) = match wire.hello().await {
+    let mut wire = Wire::new(stream);
+    let (hello, records) = match receive_hello(&mut wire).await {
         Ok(read) => read,
         Err(HandshakeError::Hello(error)) => {
             // Who speaks plain HTTP is answered in it, by the caller.
             if error != HelloError::PlainHttp {
-                wire.tell(error.alert()).await;
+                tell(&mut wire, error.alert()).await;
             }
             return Err(HandshakeError::Hello(error));
         }
@@ -139,7 +144,7 @@ pub async fn accept(
     let chosen = match choose(&hello) {
         Ok(chosen) => chosen,
         Err(unserved) => {
-            wire.tell(unserved.alert()).await;
+            tell(&mut wire, unserved.alert()).await;
             return Err(HandshakeError::Unserved(unserved));
         }
     };
@@ -147,13 +152,9 @@ pub async fn accept(
         Chosen::Site(served) => served.config.clone(),
         Chosen::Challenge(config) => config.clone(),
     };
-    let mut session = Session::new(config, records).map_err(HandshakeError::Failed)?;
-    let shaken = wire.shake_hands(&mut session).await;
-    if let Err(error) = shaken {
-        // The alert, where there is one to send.
-        let _ = wire.send_owed(&mut session).await;
-        return Err(error);
-    }
+    let mut session = Session::server(config, records).map_err(HandshakeError::Failed)?;
+    // Where a request is here already, the tickets leave with its answer.
+    wire.shake_hands(&mut session, true).await?;
     match chosen {
         Chosen::Challenge(_) => {
             if let Some(words) = session.close() {
@@ -163,14 +164,14 @@ pub async fn accept(
         }
         Chosen::Site(served) => {
             let is_resumed = session.is_resumed();
-            let client = session.client_leaf().and_then(subject_of);
+            let client = session.peer_leaf().and_then(subject_of);
             let secured = Secured {
                 served,
                 name: hello_name(hello),
                 client,
             };
             Ok(Accepted::Client {
-                stream: Stream::encrypted(stream.clone(), session, secured),
+                stream: Stream::encrypted(stream.clone(), session, Some(secured)),
                 is_resumed,
             })
         }
@@ -184,78 +185,26 @@ fn hello_name(hello: Hello) -> Option<HostName> {
     }
 }
 
-/// Both halves of a connection that has no session yet.
-struct Wire {
-    receiver: net::Receiver,
-    sender: net::Sender,
+/// Receives until the ClientHello is whole.
+async fn receive_hello(wire: &mut Wire) -> Result<(Hello, Buffer), HandshakeError> {
+    let (mut peek, mut records) = (Peek::new(), Buffer::rent(Class::Head));
+    loop {
+        if records.receive_room() == 0 {
+            // The peek refuses a hello before the classes end.
+            let class = records.class().larger().ok_or(HandshakeError::TooLong)?;
+            records = records.moved_to(class);
+        }
+        records = wire.receive(records).await?;
+        match peek.look(records.window()).map_err(HandshakeError::Hello)? {
+            Progress::Complete(hello) => return Ok((hello, records)),
+            Progress::Incomplete => {}
+        }
+    }
 }
 
-impl Wire {
-    /// Receives until the ClientHello is whole.
-    async fn hello(&mut self) -> Result<(Hello, Buffer), HandshakeError> {
-        let (mut peek, mut records) = (Peek::new(), Buffer::rent(Class::Head));
-        loop {
-            if records.receive_room() == 0 {
-                // The peek refuses a hello before the classes end.
-                let class = records.class().larger().ok_or(HandshakeError::TooLong)?;
-                records = records.moved_to(class);
-            }
-            records = self.receive(records).await?;
-            match peek.look(records.window()).map_err(HandshakeError::Hello)? {
-                Progress::Complete(hello) => return Ok((hello, records)),
-                Progress::Incomplete => {}
-            }
-        }
-    }
-
-    async fn shake_hands(&mut self, session: &mut Session) -> Result<(), HandshakeError> {
-        loop {
-            let shaken = session.shake_hands().map_err(HandshakeError::Failed)?;
-            if shaken == Shaken::Complete && session.is_ready() {
-                // A request is here already: the tickets leave with its answer.
-                return Ok(());
-            }
-            self.send_owed(session).await?;
-            if shaken == Shaken::Complete {
-                return Ok(());
-            }
-            let records = session.lend_records(Class::Head);
-            if records.len() > HANDSHAKE_BYTES_MAX {
-                return Err(HandshakeError::TooLong);
-            }
-            let records = self.receive(records).await?;
-            session.return_records(records);
-        }
-    }
-
-    async fn receive(&mut self, records: Buffer) -> Result<Buffer, HandshakeError> {
-        self.receiver.arm(records);
-        match self.receiver.recv().await {
-            (Ok(1..), records) => Ok(records),
-            (Ok(0) | Err(_), _) => Err(HandshakeError::Gone),
-        }
-    }
-
-    async fn send_owed(&mut self, session: &mut Session) -> Result<(), HandshakeError> {
-        match session.take_owed() {
-            Some(owed) => self.send(owed).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn send(&mut self, mut octets: Buffer) -> Result<(), HandshakeError> {
-        while !octets.is_empty() {
-            let (result, rest) = self.sender.send_some(octets).await;
-            octets = rest;
-            result.map_err(|_| HandshakeError::Gone)?;
-        }
-        Ok(())
-    }
-
-    async fn tell(&mut self, alert: Alert) {
-        let mut record = Buffer::rent(Class::Head);
-        let fits = record.append(&alert.record());
-        assert!(fits, "a block holds seven octets");
-        let _ = self.send(record).await; // a client that is gone needs no alert
-    }
+async fn tell(wire: &mut Wire, alert: Alert) {
+    let mut record = Buffer::rent(Class::Head);
+    let fits = record.append(&alert.record());
+    assert!(fits, "a block holds seven octets");
+    let _ = wire.send(record).await; // a client that is gone needs no alert
 }

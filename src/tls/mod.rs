@@ -19,14 +19,18 @@
 pub mod accept;
 pub mod certs;
 pub mod challenges;
+pub mod connect;
 pub mod hello;
 pub mod policy;
 pub mod provider;
 pub mod session;
+mod step;
 pub mod stream;
 pub mod subject;
 #[cfg(test)]
 mod tests;
 pub mod tickets;
+mod wire;
 
-pub use stream::{Receiver, Secured, Sender, Stream};
+pub use step::Fault;
+pub use stream::{Encrypted, Receiver, Secured, Sender, Stream};

@@ -11,15 +11,14 @@
 //!
 //! Invariant: rustls holds no reference into `records` between two calls once the handshake is complete.
 
-use std::fmt;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
-};
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{ClientConfig, ServerConfig};
 
+use super::step::{Advanced, End, Fault, Sealed, Sealing};
 use crate::net::{Buffer, Class};
 
 const RECORD_HEADER_BYTES: usize = 5;
@@ -29,29 +28,6 @@ const CONTENT_BYTES_MAX: usize = 1 << 14;
 const RECORD_EXTRA_BYTES: usize = RECORD_HEADER_BYTES + 8 + 1 + 16;
 /// Room for what goes out before the content: a key update, a warning.
 const AHEAD_BYTES: usize = 256;
-
-/// Why a session is over.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// The peer broke the protocol, or has nothing in common with us, or sent an alert.
-    Tls(rustls::Error),
-    /// A message after the handshake came in pieces.
-    Fragmented,
-    /// It was over before.
-    Over,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Tls(error) => error.fmt(f),
-            Fault::Fragmented => f.write_str("a message after the handshake came in pieces"),
-            Fault::Over => f.write_str("the session is over"),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
 
 /// How far a handshake is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +40,7 @@ pub enum Shaken {
 
 /// See the module.
 pub struct Session {
-    connection: UnbufferedServerConnection,
+    end: End,
     /// Received and not processed.
     records: Option<Buffer>,
     /// Content that had no room where it was wanted.
@@ -94,26 +70,42 @@ fn record_bytes(octets: &[u8]) -> Option<usize> {
 }
 
 impl Session {
-    /// Before the handshake; `records` begins with the ClientHello.
+    /// A server's, before the handshake; `records` begins with the ClientHello.
     ///
     /// # Errors
     ///
     /// rustls cannot use the configuration.
-    pub fn new(config: Arc<ServerConfig>, records: Buffer) -> Result<Session, Fault> {
-        Ok(Session {
-            connection: UnbufferedServerConnection::new(config).map_err(Fault::Tls)?,
-            records: Some(records),
+    pub fn server(config: Arc<ServerConfig>, records: Buffer) -> Result<Session, Fault> {
+        let connection = UnbufferedServerConnection::new(config).map_err(Fault::Tls)?;
+        Ok(Session::new(End::Server(connection), Some(records)))
+    }
+
+    /// A client's, before the handshake, which asks for `name` and takes nobody else.
+    ///
+    /// # Errors
+    ///
+    /// rustls cannot use the configuration.
+    pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Session, Fault> {
+        let connection = UnbufferedClientConnection::new(config, name).map_err(Fault::Tls)?;
+        Ok(Session::new(End::Client(Box::new(connection)), None))
+    }
+
+    fn new(end: End, records: Option<Buffer>) -> Session {
+        Session {
+            end,
+            records,
             spill: None,
             owed: None,
             has_peer_closed: false,
             has_failed: false,
             has_closed: false,
-        })
+        }
     }
 
-    /// The leaf that the client has shown, verified.
-    pub fn client_leaf(&self) -> Option<&[u8]> {
-        self.connection
+    /// The leaf that the peer has shown, verified.
+    pub fn peer_leaf(&self) -> Option<&[u8]> {
+        self.end
+            .common()
             .peer_certificates()?
             .first()
             .map(|leaf| leaf.as_ref())
@@ -121,7 +113,7 @@ impl Session {
 
     /// Was the handshake a resumption?
     pub fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+        self.end.common().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
     /// What must be sent now.
@@ -179,14 +171,14 @@ impl Session {
                 Advanced::Further => {}
                 Advanced::Blocked => return Ok(Shaken::Needs),
                 Advanced::PeerClosed => return Ok(Shaken::Complete),
-                Advanced::Quiet if self.connection.is_handshaking() => return Ok(Shaken::Needs),
+                Advanced::Quiet if self.end.common().is_handshaking() => return Ok(Shaken::Needs),
                 Advanced::Quiet => {
                     self.check_unfragmented()?;
                     return Ok(Shaken::Complete);
                 }
             }
             // Content behind the handshake is left for whoever reads.
-            if !self.connection.is_handshaking() && self.spill.is_some() {
+            if !self.end.common().is_handshaking() && self.spill.is_some() {
                 return Ok(Shaken::Complete);
             }
         }
@@ -244,11 +236,9 @@ impl Session {
         }
         let records = self.records.as_mut();
         let octets = records.map(Buffer::window_mut).unwrap_or_default();
-        let UnbufferedStatus { discard, state } = self.connection.process_tls_records(octets);
-        let advanced = match state {
-            Ok(state) => take_up(state, &mut self.owed, &mut self.spill, into),
-            Err(error) => Err(Fault::Tls(error)),
-        };
+        let (discard, advanced) = self
+            .end
+            .advance(octets, &mut self.owed, &mut self.spill, into);
         self.consume_records(discard);
         match &advanced {
             Ok(Advanced::PeerClosed) => {
@@ -284,14 +274,10 @@ impl Session {
     fn fail(&mut self) {
         self.has_failed = true;
         // The alert stands before anything that rustls would look at: it is asked no further.
-        while self.connection.wants_write() {
+        while self.end.common().wants_write() {
             let records = self.records.as_mut();
             let octets = records.map(Buffer::window_mut).unwrap_or_default();
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(octets);
-            let is_told = match state {
-                Ok(ConnectionState::EncodeTlsData(data)) => owe(&mut self.owed, data).is_ok(),
-                _ => false,
-            };
+            let (discard, is_told) = self.end.tell(octets, &mut self.owed);
             self.consume_records(discard);
             if !is_told {
                 break;
@@ -319,30 +305,21 @@ impl Session {
         if self.has_closed {
             return Err(Fault::Over);
         }
-        self.seal(
-            |traffic, room| traffic.encrypt(content, room),
-            content.len(),
-        )
+        self.seal(Sealing::Content(content))
     }
 
     /// Says that nothing more will be sent; with what is owed. `None`: there is nothing to say, or nobody to say it to.
     pub fn close(&mut self) -> Option<Buffer> {
-        if self.has_closed || self.connection.is_handshaking() {
+        if self.has_closed || self.end.common().is_handshaking() {
             return self.owed.take();
         }
-        let sealed = self.seal(|traffic, room| traffic.queue_close_notify(room), 0);
+        let sealed = self.seal(Sealing::CloseNotify);
         self.has_closed = true;
         sealed.ok()
     }
 
-    fn seal(
-        &mut self,
-        encrypt: impl Fn(
-            &mut WriteTraffic<'_, ServerConnectionData>,
-            &mut [u8],
-        ) -> Result<usize, EncryptError>,
-        length: usize,
-    ) -> Result<Buffer, Fault> {
+    fn seal(&mut self, sealing: Sealing<'_>) -> Result<Buffer, Fault> {
+        let length = sealing.content().len();
         let records = length.div_ceil(CONTENT_BYTES_MAX);
         let sealed = AHEAD_BYTES + length + records * RECORD_EXTRA_BYTES;
         let owed = self.owed.as_ref().map_or(0, Buffer::len);
@@ -352,132 +329,15 @@ impl Session {
             assert!(fits, "room was asked for");
         }
         loop {
-            // No records: rustls holds none of them, and is not to look at new ones here.
-            let status = self.connection.process_tls_records(&mut []);
-            let needed = match status.state.map_err(Fault::Tls)? {
-                ConnectionState::WriteTraffic(mut traffic) => {
-                    match encrypt(&mut traffic, out.spare_mut()) {
-                        Ok(count) => {
-                            out.commit(count);
-                            return Ok(out);
-                        }
-                        Err(EncryptError::InsufficientSize(size)) => size.required_size,
-                        Err(EncryptError::EncryptExhausted) => return Err(Fault::Over),
-                    }
+            match self.end.seal(sealing, &mut out)? {
+                Sealed::All => return Ok(out),
+                Sealed::Ahead => {}
+                Sealed::PeerClosed => self.has_peer_closed = true,
+                Sealed::Needs(room) => {
+                    let class = Class::holding(out.len() + room).ok_or(Fault::Over)?;
+                    out = out.moved_to(class);
                 }
-                ConnectionState::EncodeTlsData(mut data) => match data.encode(out.spare_mut()) {
-                    Ok(count) => {
-                        out.commit(count);
-                        continue;
-                    }
-                    Err(EncodeError::InsufficientSize(size)) => size.required_size,
-                    Err(EncodeError::AlreadyEncoded) => return Err(Fault::Over),
-                },
-                ConnectionState::TransmitTlsData(data) => {
-                    data.done();
-                    continue;
-                }
-                ConnectionState::PeerClosed => {
-                    self.has_peer_closed = true;
-                    continue;
-                }
-                _ => return Err(Fault::Over),
-            };
-            let class = Class::holding(out.len() + needed).ok_or(Fault::Over)?;
-            out = out.moved_to(class);
-        }
-    }
-}
-
-/// What one step of rustls came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Advanced {
-    /// There may be more to do.
-    Further,
-    /// The handshake needs more records.
-    Blocked,
-    /// There is nothing to do: content may be sent, and more may be received.
-    Quiet,
-    /// The peer sends no more.
-    PeerClosed,
-}
-
-fn take_up(
-    state: ConnectionState<'_, '_, ServerConnectionData>,
-    owed: &mut Option<Buffer>,
-    spill: &mut Option<Buffer>,
-    mut into: Option<&mut Buffer>,
-) -> Result<Advanced, Fault> {
-    match state {
-        ConnectionState::ReadTraffic(mut traffic) => {
-            while let Some(record) = traffic.next_record() {
-                let content = record.map_err(Fault::Tls)?.payload;
-                let taken = match &mut into {
-                    Some(into) => {
-                        let count = content.len().min(into.receive_room());
-                        let fits = into.append(&content[..count]);
-                        assert!(fits, "there is room");
-                        count
-                    }
-                    None => 0,
-                };
-                put(spill, &content[taken..])?;
             }
-            Ok(Advanced::Further)
-        }
-        ConnectionState::EncodeTlsData(data) => {
-            owe(owed, data)?;
-            Ok(Advanced::Further)
-        }
-        // What was encoded is owed, and leaves before anything that comes later.
-        ConnectionState::TransmitTlsData(data) => {
-            data.done();
-            Ok(Advanced::Further)
-        }
-        ConnectionState::PeerClosed | ConnectionState::Closed => Ok(Advanced::PeerClosed),
-        ConnectionState::BlockedHandshake => Ok(Advanced::Blocked),
-        ConnectionState::WriteTraffic(_) => Ok(Advanced::Quiet),
-        // Early data is switched off, and nothing else is known.
-        _ => Err(Fault::Over),
-    }
-}
-
-fn owe(
-    owed: &mut Option<Buffer>,
-    mut data: EncodeTlsData<'_, ServerConnectionData>,
-) -> Result<(), Fault> {
-    let needed = match data.encode(&mut []) {
-        Err(EncodeError::InsufficientSize(size)) => size.required_size,
-        Ok(_) | Err(EncodeError::AlreadyEncoded) => return Ok(()),
-    };
-    let room = grown(owed.take(), needed)?;
-    let room = owed.insert(room);
-    if let Ok(count) = data.encode(room.spare_mut()) {
-        room.commit(count);
-    }
-    Ok(())
-}
-
-/// Appends to what is there.
-fn put(held: &mut Option<Buffer>, octets: &[u8]) -> Result<(), Fault> {
-    if octets.is_empty() {
-        return Ok(());
-    }
-    let room = grown(held.take(), octets.len())?;
-    let fits = held.insert(room).append(octets);
-    assert!(fits, "room was made");
-    Ok(())
-}
-
-/// The buffer, or a new one, with so much room behind its window.
-fn grown(held: Option<Buffer>, room: usize) -> Result<Buffer, Fault> {
-    let holding = |bytes| Class::holding(bytes).ok_or(Fault::Over);
-    match held {
-        None => Ok(Buffer::rent(holding(room)?)),
-        Some(held) if held.room() >= room => Ok(held),
-        Some(held) => {
-            let class = holding(held.len() + room)?;
-            Ok(held.moved_to(class))
         }
     }
 }

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::certs::Served;
-use super::session::{Fault, Session};
+use super::session::Session;
+use super::step::Fault;
 use crate::http::authority::HostName;
 use crate::net;
 use crate::net::buffer::affordable;
@@ -37,7 +38,7 @@ use crate::net::{Buffer, Class};
 /// this the operations are a hundredth of the encryption.)
 const SEALED_CLASS_MAX: Class = Class::Large;
 
-/// What an encrypted connection is known to be, from its handshake on.
+/// What the encrypted connection of a client is known to be, from its handshake on.
 pub struct Secured {
     /// What the client was given.
     pub served: Arc<Served>,
@@ -52,7 +53,8 @@ pub struct Encrypted {
     session: RefCell<Session>,
     /// Sealed and not yet sent.
     outgoing: RefCell<Option<Outgoing>>,
-    secured: Secured,
+    /// `None` where we are the client.
+    secured: Option<Secured>,
 }
 
 struct Outgoing {
@@ -79,7 +81,11 @@ impl From<net::Stream> for Stream {
 
 impl Stream {
     /// A connection whose handshake is complete.
-    pub(super) fn encrypted(stream: net::Stream, session: Session, secured: Secured) -> Stream {
+    pub(super) fn encrypted(
+        stream: net::Stream,
+        session: Session,
+        secured: Option<Secured>,
+    ) -> Stream {
         let encrypted = Encrypted {
             session: RefCell::new(session),
             outgoing: RefCell::new(None),
@@ -101,9 +107,14 @@ impl Stream {
         (self.stream, self.encrypted)
     }
 
-    /// What is known of an encrypted connection; `None` of a plain one.
+    /// What is known of a client's encrypted connection; `None` of a plain one, and of one to an app.
     pub fn secured(&self) -> Option<&Secured> {
-        self.encrypted.as_ref().map(|encrypted| &encrypted.secured)
+        self.encrypted.as_ref()?.secured.as_ref()
+    }
+
+    /// Does a receive mean content, and not what was sent as it is?
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted.is_some()
     }
 
     /// The receiving half, whose receive may be [disarmed](Receiver::disarm). One at a time.

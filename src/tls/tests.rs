@@ -7,7 +7,8 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
-use super::session::{Fault, Session, Shaken};
+use super::session::{Session, Shaken};
+use super::step::Fault;
 use crate::net::{Buffer, Class};
 use crate::tls::certs::Served;
 use crate::tls::policy::{ClientPolicy, Policies};
@@ -48,7 +49,7 @@ impl Pair {
         let name = "a.test".try_into().expect("a name");
         Pair {
             client: ClientConnection::new(Arc::new(config), name).expect("a client"),
-            server: Session::new(served.config, Buffer::rent(Class::Head)).expect("a session"),
+            server: Session::server(served.config, Buffer::rent(Class::Head)).expect("a session"),
         }
     }
 

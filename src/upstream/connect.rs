@@ -1,4 +1,5 @@
-//! Dialling an endpoint: its addresses in turn, within one limit; then the task that owns the connection.
+//! Dialling an endpoint: its addresses in turn, with the handshake where there is TLS, within one limit; then the task that
+//! owns the connection.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,15 +9,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::connection::{Connection, Destiny};
-use super::endpoint::{Address, Endpoint, EndpointNumber};
+use super::endpoint::{Address, Endpoint, EndpointNumber, Security};
 use super::flush::flush;
 use super::pool::{Idle, Joined, Upstreams};
 use super::reader::read;
 use crate::net::deadline::Ticker;
-use crate::net::{Deadline, Stream, connect, race, spawn};
+use crate::net::{Deadline, connect, race, spawn};
 use crate::policy::pipeline::Pipeline;
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
+use crate::tls;
+use crate::tls::Stream;
 
 /// Makes a connection to the endpoint. `limit` holds for all its addresses together; `deadline` is the caller's,
 /// and is left set.
@@ -40,9 +43,7 @@ pub async fn dial(
         .ok_or(Reason::Overloaded)?;
     upstreams.counters().add(Counter::UpstreamConnects, 1);
     deadline.set(limit);
-    let dialled = deadline
-        .limit(first_that_answers(&endpoint.addresses))
-        .await;
+    let dialled = deadline.limit(first_that_answers(endpoint)).await;
     match dialled.unwrap_or(Err(Reason::ConnectTimeout)) {
         Ok(stream) => {
             let connection = Connection::new(number, token, idle_limit);
@@ -163,17 +164,28 @@ async fn drive(connection: &Rc<Connection>, stream: &Stream, upstreams: &Rc<Upst
     .await;
 }
 
-async fn first_that_answers(addresses: &[Address]) -> Result<Stream, Reason> {
+async fn first_that_answers(endpoint: &Endpoint) -> Result<Stream, Reason> {
     let mut reason = Reason::NoUpstream;
-    for address in addresses {
+    for address in &endpoint.addresses {
         let result = match address {
             Address::Tcp(address) => connect::tcp(*address).await,
             Address::Unix(path) => connect::unix(path).await,
         };
+        let result = match (result, &endpoint.security) {
+            (Err(error), _) => Err(reason_of(&error)),
+            (Ok(stream), Security::Plain) => Ok(stream.into()),
+            // In a box: few connections need it, and all are waited for here.
+            (Ok(stream), Security::Tls(endpoint)) => {
+                Box::pin(tls::connect::connect(stream, endpoint))
+                    .await
+                    .map_err(|error| Reason::UpstreamTls(error.as_str()))
+            }
+            (Ok(_), Security::Unusable) => Err(Reason::UpstreamTls("unusable")),
+        };
         match result {
             Ok(stream) => return Ok(stream),
             // Of several addresses the first one's fault is told: `[::1]` after 127.0.0.1 says little.
-            Err(error) if reason == Reason::NoUpstream => reason = reason_of(&error),
+            Err(fault) if reason == Reason::NoUpstream => reason = fault,
             Err(_) => {}
         }
     }

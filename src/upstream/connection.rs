@@ -11,9 +11,10 @@ use super::tokens::Token;
 use crate::net::clock::{Tick, now};
 #[cfg(feature = "sim")]
 use crate::net::sim::{Bug, strikes};
-use crate::net::{Buffer, Deadline, Notify, Stream};
+use crate::net::{Buffer, Deadline, Notify};
 use crate::policy::pipeline::Load;
 use crate::policy::reason::Reason;
+use crate::tls::Stream;
 
 /// Octets of a request that may wait in the outbox before its exchange is asked to wait.
 const OUTBOX_BYTES_MAX: usize = 64 << 10;

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::tls::connect::EndpointTls;
+
 /// An endpoint's place in [`Endpoints`] and in every table that is kept by endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EndpointNumber(pub u32);
@@ -27,6 +29,17 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// What is spoken to an endpoint.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// HTTP as it is.
+    Plain,
+    /// HTTP within TLS.
+    Tls(Arc<EndpointTls>),
+    /// It would be TLS, but whom to believe or what to show cannot be told: nothing is spoken.
+    Unusable,
+}
+
 /// One endpoint.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -36,6 +49,8 @@ pub struct Endpoint {
     pub authority: Arc<str>,
     /// What it resolved to, in the order to be tried; empty while the name does not resolve.
     pub addresses: Vec<Address>,
+    /// How connections to them are secured.
+    pub security: Security,
 }
 
 /// All endpoints of a snapshot, by number. Immutable; a change publishes a new one.

@@ -7,8 +7,8 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use super::connection::Connection;
-use crate::net::Stream;
 use crate::telemetry::counters::{Counter, CounterBlock};
+use crate::tls::Stream;
 
 /// Sends what is put into the outbox, for as long as the connection lives.
 ///

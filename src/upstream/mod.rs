@@ -28,6 +28,6 @@ pub mod slot;
 pub mod tokens;
 
 pub use connection::{Connection, Lease};
-pub use endpoint::{Address, Endpoint, EndpointNumber, Endpoints};
+pub use endpoint::{Address, Endpoint, EndpointNumber, Endpoints, Security};
 pub use pool::Upstreams;
 pub use slot::{Arrival, ArrivalKind, Slot};

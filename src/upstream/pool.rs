@@ -13,11 +13,12 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::endpoint::EndpointNumber;
 use super::tokens::Tokens;
+use crate::net::Notify;
 use crate::net::clock::{Tick, now};
 use crate::net::parking::{Leaver, Lot, Ticket};
-use crate::net::{Notify, Stream};
 use crate::policy::pipeline::{Choice, Controller, DEPTH_MIN, Pipeline, choose};
 use crate::telemetry::counters::{Counter, CounterBlock};
+use crate::tls::{Encrypted, Stream};
 
 /// How long a response whose exchange has gone is read for the sake of those behind it.
 const DISCARD_WAIT: Duration = Duration::from_secs(2);
@@ -64,6 +65,8 @@ pub(super) enum Joined {
 pub(super) struct Parked {
     endpoint: EndpointNumber,
     idle_limit: Duration,
+    /// Of a connection with TLS.
+    encrypted: Option<Rc<Encrypted>>,
 }
 
 /// An idle connection that has been taken out.
@@ -78,7 +81,8 @@ pub(super) enum Idle {
 pub(super) struct ParkedConnection(Leaver<Parked>);
 
 impl ParkedConnection {
-    /// A connection again; `None`, and it is closed, if octets or an end came in the meantime.
+    /// A connection again; `None`, and it is closed, if octets or an end came in the meantime. (Where there is TLS the
+    /// octets may be a ticket. They come right behind the handshake, when nobody is parked yet.)
     pub(super) fn resume(self, tokens: &Tokens) -> Option<(Rc<Connection>, Stream)> {
         let Leaver { resting, kept, .. } = self.0;
         let token = tokens.resumed(kept.endpoint);
@@ -88,7 +92,7 @@ impl ParkedConnection {
         let stream = resting.into_stream().ok()?;
         let connection = Connection::new(kept.endpoint, token, kept.idle_limit);
         connection.has_delivered.set(true); // else it had not been idle
-        Some((connection, stream))
+        Some((connection, Stream::resumed(stream, kept.encrypted)))
     }
 }
 
@@ -276,9 +280,11 @@ impl Upstreams {
         };
         let (since, idle_limit) = (connection.idle_since(), connection.idle_limit.get());
         let endpoint = connection.endpoint();
+        let (stream, encrypted) = stream.into_parts();
         let kept = Parked {
             endpoint,
             idle_limit,
+            encrypted,
         };
         if let Ok(ticket) = self.lot.park(stream, since.after(idle_limit), kept) {
             token.stay_out();

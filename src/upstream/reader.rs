@@ -23,11 +23,12 @@ use crate::http::status::Status;
 use crate::net::buffer::MARGIN_BACK;
 use crate::net::clock::{now, precise_nanos};
 use crate::net::stream::is_cancelled;
-use crate::net::{Buffer, Class, Either, Receiver, Stream, race};
+use crate::net::{Buffer, Class, Either, race};
 use crate::policy::exchange::may_pool;
 use crate::policy::pipeline::ends_line;
 use crate::policy::reason::Reason;
 use crate::telemetry::counters::Counter;
+use crate::tls::{Receiver, Stream};
 
 /// The longest that an app's `Keep-Alive: timeout=N` keeps an idle connection.
 const IDLE_HINT_MAX: Duration = Duration::from_secs(3600);
@@ -133,6 +134,7 @@ impl Reader<'_> {
         }
         if let Some((Err(error), _)) = self.receiver.disarm().await
             && is_cancelled(&error)
+            && !self.receiver.is_amid_record()
             && !self.connection.is_doomed()
         {
             self.connection.destiny.set(Destiny::Parked);
@@ -321,7 +323,7 @@ impl Reader<'_> {
                 Ok(count) => self.note_received(count, slot),
                 Err(_) => return Err(Reason::UpstreamTruncated),
             }
-            size.learn(piece.receive_room() == 0);
+            size.learn(self.receiver.was_filled(&piece));
             let ending = narrow(&mut cursor, &mut piece)?;
             if let Some((from, to)) = ending.surplus
                 && self.connection.next_is_sent()

@@ -295,6 +295,7 @@ fn snapshot() -> Snapshot {
             label: label.clone(),
             authority: label,
             addresses: vec![Address::Tcp(address(port))],
+            security: hotgate::upstream::Security::Plain,
         }
     };
     Snapshot {

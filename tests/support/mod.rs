@@ -17,6 +17,7 @@
 )]
 
 pub mod app;
+pub mod back;
 pub mod client;
 pub mod corpus;
 pub mod event;

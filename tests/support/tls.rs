@@ -85,6 +85,12 @@ impl Authority {
         self.sign(names, "", KeyPair::generate().expect("a key"))
     }
 
+    /// Signs for a server of these names, until the end of that year.
+    pub fn server_until(&self, names: &[&str], year: i32) -> Leaf {
+        let until = rcgen::date_time_ymd(year, 12, 31);
+        self.sign_until(names, "", KeyPair::generate().expect("a key"), Some(until))
+    }
+
     /// Signs for a server whose key is of RSA (made elsewhere: rcgen makes none).
     pub fn server_with(&self, names: &[&str], key_pem: &str) -> Leaf {
         self.sign(names, "", KeyPair::from_pem(key_pem).expect("a key"))
@@ -96,8 +102,21 @@ impl Authority {
     }
 
     fn sign(&self, names: &[&str], common_name: &str, key: KeyPair) -> Leaf {
+        self.sign_until(names, common_name, key, None)
+    }
+
+    fn sign_until(
+        &self,
+        names: &[&str],
+        common_name: &str,
+        key: KeyPair,
+        until: Option<time::OffsetDateTime>,
+    ) -> Leaf {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
+        if let Some(until) = until {
+            params.not_after = until;
+        }
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
@@ -231,7 +250,7 @@ impl Front {
                 let tls = connection(&config, &name);
                 thread::spawn(move || {
                     if let Ok(socket) = TcpStream::connect(target) {
-                        carry(plain, socket, tls);
+                        carry(plain, socket, tls.into(), Manners::Orderly);
                     }
                 });
             }
@@ -245,8 +264,22 @@ impl Front {
     }
 }
 
-/// Carries octets both ways until both ends have finished.
-fn carry(plain: TcpStream, socket: TcpStream, tls: ClientConnection) {
+/// How an end that has finished is told to the one that speaks TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manners {
+    /// With close_notify.
+    Orderly,
+    /// The connection ends without a word, as some apps do it.
+    Curt,
+}
+
+/// Carries octets both ways until both ends have finished: in the clear on one side, encrypted on the other.
+pub(super) fn carry(
+    plain: TcpStream,
+    socket: TcpStream,
+    tls: rustls::Connection,
+    manners: Manners,
+) {
     let _ = plain.set_nodelay(true);
     let _ = socket.set_nodelay(true);
     let shared = Arc::new(Carried {
@@ -274,7 +307,14 @@ fn carry(plain: TcpStream, socket: TcpStream, tls: ClientConnection) {
                     while up.is_handshaking() {
                         let_pass(Duration::from_millis(1));
                     }
-                    up.send(|tls| tls.send_close_notify());
+                    match manners {
+                        Manners::Orderly => {
+                            up.send(|tls| tls.send_close_notify());
+                        }
+                        Manners::Curt => {
+                            let _ = up.socket.shutdown(Shutdown::Write);
+                        }
+                    }
                     return;
                 }
                 Err(_) => {
@@ -311,7 +351,7 @@ fn carry(plain: TcpStream, socket: TcpStream, tls: ClientConnection) {
 
 struct Carried {
     socket: TcpStream,
-    tls: Mutex<ClientConnection>,
+    tls: Mutex<rustls::Connection>,
     /// Held while octets are sent, so that they leave in order.
     sending: Mutex<()>,
     /// Nothing more is read.
@@ -324,7 +364,7 @@ impl Carried {
         tls.is_handshaking() && !self.has_ended.load(Ordering::Relaxed)
     }
 
-    fn send(&self, act: impl FnOnce(&mut ClientConnection)) -> bool {
+    fn send(&self, act: impl FnOnce(&mut rustls::Connection)) -> bool {
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut octets = Vec::new();
         {

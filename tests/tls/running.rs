@@ -174,6 +174,7 @@ impl Scene {
             label: label.clone(),
             authority: label,
             addresses: vec![Address::Tcp(([127, 0, 0, 1], self.origin).into())],
+            security: hotgate::upstream::Security::Plain,
         };
         Snapshot {
             routes: Arc::new(plan.routes),

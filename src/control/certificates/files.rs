@@ -22,6 +22,15 @@ pub struct PemFiles {
     authorities: Shelf<PathBuf, RootCertStore>,
 }
 
+/// Files that are named.
+#[derive(Default)]
+pub struct Named {
+    /// Chains and the keys that go with them.
+    pub pairs: Vec<(PathBuf, PathBuf)>,
+    /// Whom to believe.
+    pub authorities: Vec<PathBuf>,
+}
+
 /// What each key was last loaded as.
 struct Shelf<K, V> {
     loaded: HashMap<K, Loaded<V>>,
@@ -52,10 +61,15 @@ pub enum Told {
 }
 
 impl PemFiles {
-    /// Loads what this configuration names, and forgets the rest.
+    /// Loads what the sites of this configuration name, and forgets the rest.
     pub fn load(&mut self, config: &Config) -> Changes {
+        self.load_named(Named::by_sites(config))
+    }
+
+    /// Loads these files, and forgets the rest.
+    pub fn load_named(&mut self, named: Named) -> Changes {
         let mut changes = Changes::default();
-        let (pairs, authorities) = named(config);
+        let Named { pairs, authorities } = named;
         let load_pair = |(cert, key): &(PathBuf, PathBuf)| pem::load(cert, key);
         let is_same = |one: &Pair, other: &Pair| one.fingerprint == other.fingerprint;
         self.pairs.refresh(pairs, load_pair, is_same, &mut changes);
@@ -185,15 +199,6 @@ impl ShownFile for PathBuf {
     }
 }
 
-/// Every file that is watched.
-pub fn paths(config: &Config) -> Vec<PathBuf> {
-    let (pairs, mut paths) = named(config);
-    paths.extend(pairs.into_iter().flat_map(|(cert, key)| [cert, key]));
-    paths.sort();
-    paths.dedup();
-    paths
-}
-
 /// The file of authorities that a site's clients are verified by.
 pub fn client_ca(auth: &ClientAuth) -> Option<&PathBuf> {
     match auth {
@@ -202,17 +207,32 @@ pub fn client_ca(auth: &ClientAuth) -> Option<&PathBuf> {
     }
 }
 
-fn named(config: &Config) -> (Vec<(PathBuf, PathBuf)>, Vec<PathBuf>) {
-    let (mut pairs, mut authorities) = (Vec::new(), Vec::new());
-    for site in config.sites.iter().filter(|site| site.is_https()) {
-        if let crate::config::CertificateSource::Files(files) = &site.tls.source {
-            pairs.extend(
-                files
-                    .iter()
-                    .map(|pair| (pair.cert.clone(), pair.key.clone())),
-            );
+impl Named {
+    /// What the sites of a configuration name.
+    pub fn by_sites(config: &Config) -> Named {
+        let mut named = Named::default();
+        for site in config.sites.iter().filter(|site| site.is_https()) {
+            if let crate::config::CertificateSource::Files(pairs) = &site.tls.source {
+                pairs.iter().for_each(|pair| named.add_pair(pair));
+            }
+            named
+                .authorities
+                .extend(client_ca(&site.tls.client_auth).cloned());
         }
-        authorities.extend(client_ca(&site.tls.client_auth).cloned());
+        named
     }
-    (pairs, authorities)
+
+    /// One more pair.
+    pub fn add_pair(&mut self, pair: &PemPair) {
+        self.pairs.push((pair.cert.clone(), pair.key.clone()));
+    }
+
+    /// Every file, once.
+    pub fn paths(self) -> Vec<PathBuf> {
+        let mut paths = self.authorities;
+        paths.extend(self.pairs.into_iter().flat_map(|(cert, key)| [cert, key]));
+        paths.sort();
+        paths.dedup();
+        paths
+    }
 }

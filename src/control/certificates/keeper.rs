@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::book::{Book, IMPORTED};
 use super::fault::Fault;
-use super::files::{self, Told};
+use super::files::{Named, Told};
 use super::local_ca;
 use super::publish::{Publication, Publisher};
 use super::storage::{FileStore, Storage};
@@ -187,6 +187,10 @@ impl Keeper {
             format!("{}/{}", local_ca::PLACE, local_ca::ROOT),
         ];
         let ours = ours.iter().map(|place| PathBuf::from(storage.shown(place)));
-        files::paths(&self.config).into_iter().chain(ours).collect()
+        Named::by_sites(&self.config)
+            .paths()
+            .into_iter()
+            .chain(ours)
+            .collect()
     }
 }

@@ -97,17 +97,17 @@ fn upstream(key: &EndpointKey) -> Upstream {
 fn target(key: &EndpointKey) -> Target {
     match key {
         EndpointKey::Whoami => Target::BuiltIn,
-        EndpointKey::Address(EndpointAddress::Port(port), _) => Target::Tcp(
+        EndpointKey::Address(EndpointAddress::Port(port), ..) => Target::Tcp(
             vec![
                 IpAddr::from([127, 0, 0, 1]),
                 IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
             ],
             *port,
         ),
-        EndpointKey::Address(EndpointAddress::Unix(path), _) => Target::Unix(path.clone()),
+        EndpointKey::Address(EndpointAddress::Unix(path), ..) => Target::Unix(path.clone()),
         EndpointKey::Address(
             EndpointAddress::Tcp { host, port } | EndpointAddress::Https { host, port },
-            _,
+            ..,
         ) => match host.parse() {
             Ok(ip) => Target::Tcp(vec![ip], *port),
             Err(_) => Target::Name(host.clone(), *port),
