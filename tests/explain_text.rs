@@ -15,7 +15,9 @@ use std::{
 use serde_json::Value;
 use support::{
     Origin,
+    back::Serving,
     hotgate::{BINARY, Folder, free_port},
+    tls::Authority,
 };
 
 /// What it is a case of, and the arguments: those with a space in them stand in quotes.
@@ -254,4 +256,60 @@ fn live_goes_to_the_next_target_where_the_first_is_down_and_fails_where_all_are(
     assert_eq!(code, 0);
     let (facts, code) = live(&toml(&format!("\"127.0.0.1:{down}\"")), "http://a.test/");
     assert_eq!((steps(&facts), code), (vec![refused], 1));
+}
+
+#[test]
+fn live_shakes_hands_with_a_target_of_https() {
+    let (folder, authority) = (Folder::new(), Authority::new("internal root"));
+    let ca = folder.path().join("ca.pem");
+    fs::write(&ca, authority.pem()).expect("written");
+    let origin = Origin::saying("here");
+    let back = Serving::of(&authority.server(&["app.internal"])).before(origin.port());
+    let port = back.port();
+    let toml = |tls: &str| {
+        format!(
+            "[sites.\"http://a.test\"]\nto = \"https://127.0.0.1:{port}\"\nupstream_tls = {{ {tls} }}\n"
+        )
+    };
+    let good = format!("ca = {ca:?}, server_name = \"app.internal\"");
+    let connected = format!("✓ connect to 127.0.0.1:{port}: accepted");
+    let (facts, code) = live(&toml(&good), "http://a.test/");
+    assert_eq!(
+        steps(&facts),
+        [
+            connected.clone(),
+            format!(
+                "✓ handshake with app.internal: TLS 1.3, believed by {}",
+                ca.display()
+            ),
+            "✓ first octet of the response: HTTP/1.1 200 OK".to_owned(),
+        ]
+    );
+    assert_eq!(code, 0);
+    let found = |key: &str| {
+        let stages = facts["stages"].as_array().expect("stages");
+        let stage = stages.iter().find(|stage| stage["stage"] == "app_tls");
+        stage.expect("there")[key]
+            .as_str()
+            .expect("words")
+            .to_owned()
+    };
+    assert_eq!(found("decision"), "verified as `app.internal`");
+    assert!(found("why").contains("ca.pem"));
+    let (facts, code) = live(&toml(&good.replace("app.", "other.")), "http://a.test/");
+    let told = steps(&facts);
+    assert_eq!((told.len(), &told[0], code), (2, &connected, 1));
+    assert!(
+        told[1].starts_with("✗ handshake with other.internal: invalid peer certificate"),
+        "{told:?}"
+    );
+    let (facts, code) = live(&toml("ca = \"none.pem\""), "http://a.test/");
+    assert_eq!(code, 1);
+    assert!(
+        steps(&facts)[1].contains("none.pem is not there"),
+        "{facts}"
+    );
+    let answered = origin.finish();
+    let asked = answered.iter().filter(|record| !record.bytes.is_empty());
+    assert_eq!(asked.count(), 1);
 }

@@ -11,7 +11,9 @@ use std::{
 
 use support::{
     Client, Hotgate, Origin,
+    back::Serving,
     hotgate::{BINARY, Folder, free_port},
+    tls::Authority,
 };
 
 /// Runs `hotgate ARGUMENTS…` in a folder with `h.toml`: exit code, standard output, standard error.
@@ -106,6 +108,35 @@ fn deep_asks_targets_and_names() {
     ] {
         assert!(out.contains(&told), "{told}: {out}");
     }
+}
+
+#[test]
+fn deep_shakes_hands_with_each_target_of_https() {
+    let (folder, authority) = (Folder::new(), Authority::new("internal root"));
+    fs::write(folder.path().join("ca.pem"), authority.pem()).expect("written");
+    let origin = Origin::saying("never asked");
+    let back = Serving::of(&authority.server(&["app.internal"])).before(origin.port());
+    let site = |host: &str, ca: &str, name: &str| {
+        format!(
+            "[sites.\"http://{host}\"]\nto = \"https://127.0.0.1:{}\"\nupstream_tls = {{ ca = \"{ca}\", server_name = \"{name}\" }}\n",
+            back.port()
+        )
+    };
+    let text = site("a.test", "ca.pem", "app.internal")
+        + &site("b.test", "ca.pem", "other.internal")
+        + &site("c.test", "none.pem", "app.internal");
+    let (code, out, _) = run(&folder, &text, &["check", "--deep"]);
+    assert_eq!(code, 1);
+    let subject = format!("https://127.0.0.1:{}", back.port());
+    for told in [
+        format!("✓ {subject}: takes connections, and is whom it has to be"),
+        format!("✗ {subject}: invalid peer certificate"),
+        "none.pem is not there".to_owned(),
+        "`server_name` which name to expect".to_owned(),
+    ] {
+        assert!(out.contains(&told), "{told}: {out}");
+    }
+    assert!(origin.finish().iter().all(|record| record.bytes.is_empty()));
 }
 
 /// The mend that is printed is typed, and then it works.

@@ -100,10 +100,8 @@ fn ask_upstreams(forwarded: &Forwarded, method: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let attempts = forwarded.upstreams.iter().zip(&forwarded.heads);
     for (upstream, head) in attempts.take(usize::from(ATTEMPTS_MAX)) {
-        // To an app that speaks TLS nothing is said in the clear: that it takes connections has to do.
-        let is_plain = !upstream.label.starts_with("https://");
-        let head = (is_sent && is_plain).then_some(head.as_str());
-        steps.extend(ask(&upstream.target, forwarded.connect_limit, head));
+        let head = is_sent.then_some(head.as_str());
+        steps.extend(ask(upstream, forwarded.connect_limit, head));
         let is_unconnected = steps
             .last()
             .is_some_and(|step| step.result.is_err() && step.what != FIRST_OCTET);

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, Faults};
-use super::model::{Action, Config, Site, Target};
+use super::model::{Action, Config, EndpointAddress, Route, Site, Target};
 use super::model_tls::ClientAuth;
 use super::place::Place;
 use super::raw::{Entry, entries};
@@ -103,6 +103,13 @@ fn of_site(site: &Entry, read: &Site, faults: &mut Faults) {
     for path in &paths {
         of_settings(path, faults);
     }
+    secured_nothing(&members, read.routes.iter(), faults);
+    for path in &paths {
+        let place = faults.place(path.key.start);
+        let members = entries(path.value.as_table().unwrap_or_default());
+        let own = read.routes.iter().filter(|route| route.place == place);
+        secured_nothing(&members, own, faults);
+    }
     shadowed_action(&members, &paths, faults);
     for path in &paths {
         let is_empty = path.value.as_table().is_some_and(<[Member]>::is_empty);
@@ -178,6 +185,30 @@ fn subject_of_nobody(members: &[Entry], read: &Site, faults: &mut Faults) {
         let sample =
             "tls = { client_auth = \"require\", client_ca = \"/etc/hotgate/clients.pem\" }";
         faults.warning(fault.write(sample));
+    }
+}
+
+/// Rules for TLS towards apps where no app has TLS.
+fn secured_nothing<'a>(
+    members: &[Entry],
+    mut routes: impl Iterator<Item = &'a Route>,
+    faults: &mut Faults,
+) {
+    let is_https = |address: &EndpointAddress| matches!(address, EndpointAddress::Https { .. });
+    let found = members.iter().find(|member| member.name == "upstream_tls");
+    let says_something =
+        |entry: &&Entry| entry.value.as_table().is_none_or(|keys| !keys.is_empty());
+    let Some(entry) = found.filter(says_something) else {
+        return;
+    };
+    let is_used = routes.any(|route| match &route.action {
+        Action::Proxy(to) => to.addresses.iter().any(is_https),
+        Action::Whoami | Action::None => false,
+    });
+    if !is_used {
+        let message = "`upstream_tls` does nothing here: no target begins with https://";
+        let fault = Fault::new("useless-rule", entry.key.clone(), message);
+        faults.warning(fault.label("TLS is spoken to a target such as \"https://app.internal\""));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Asking an upstream for real: look-up, connect, first octet, each timed. For `explain --live` and `check --deep`.
+//! Asking an upstream for real: look-up, connect, handshake, first octet, each timed. For `explain --live` and `check --deep`.
 //!
 //! On the calling thread, with its own small runtime; every wait has a limit.
 
@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::serve::explain::Target;
+use super::upstream_tls::target_tls;
+use crate::serve::explain::{Target, TargetTls, Upstream};
 
 /// How long a name may take.
 pub const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
@@ -20,6 +23,8 @@ pub const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 pub const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 /// What the step after sending is called.
 pub const FIRST_OCTET: &str = "first octet of the response";
+/// What the step of TLS begins with.
+pub const HANDSHAKE: &str = "handshake";
 /// As much of a response as is read to find its status line.
 const RESPONSE_BYTES_MAX: usize = 8 << 10;
 
@@ -51,16 +56,16 @@ impl fmt::Display for Step {
     }
 }
 
-/// Connects to a target, tries its addresses in turn, and sends `head` if there is one. The steps end at the first that
-/// fails for good.
-pub fn ask(target: &Target, connect_limit: Duration, head: Option<&str>) -> Vec<Step> {
+/// Connects to an upstream, tries its addresses in turn, shakes hands where it is one of HTTPS, and sends `head` if there
+/// is one. The steps end at the first that fails for good.
+pub fn ask(upstream: &Upstream, connect_limit: Duration, head: Option<&str>) -> Vec<Step> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     match runtime {
         Ok(runtime) => {
             let mut steps = Vec::new();
-            runtime.block_on(ask_within(target, connect_limit, head, &mut steps));
+            runtime.block_on(ask_within(upstream, connect_limit, head, &mut steps));
             runtime.shutdown_background();
             steps
         }
@@ -73,12 +78,12 @@ pub fn ask(target: &Target, connect_limit: Duration, head: Option<&str>) -> Vec<
 }
 
 async fn ask_within(
-    target: &Target,
+    upstream: &Upstream,
     connect_limit: Duration,
     head: Option<&str>,
     steps: &mut Vec<Step>,
 ) {
-    let addresses: Vec<SocketAddr> = match target {
+    let addresses: Vec<SocketAddr> = match &upstream.target {
         Target::BuiltIn => {
             steps.push(Step {
                 what: "built-in origin".to_owned(),
@@ -136,10 +141,58 @@ async fn ask_within(
         match limited(left, TcpStream::connect(address)).await {
             Ok(stream) => {
                 steps.push(done(what, began, "accepted".to_owned()));
-                send(stream, head, steps).await;
+                match &upstream.tls {
+                    None => send(stream, head, steps).await,
+                    Some(tls) => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        if let Some(stream) = shake_hands(stream, tls, left, steps).await {
+                            send(stream, head, steps).await;
+                        }
+                    }
+                }
                 return;
             }
             Err(error) => steps.push(failed(what, began, words(&error))),
+        }
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    tls: &TargetTls,
+    limit: Duration,
+    steps: &mut Vec<Step>,
+) -> Option<TlsStream<TcpStream>> {
+    let began = Instant::now();
+    let settings = &tls.settings;
+    let name = settings.server_name.as_deref().unwrap_or(&tls.host);
+    let what = format!("{HANDSHAKE} with {name}");
+    let endpoint = match target_tls(tls) {
+        Ok(endpoint) => endpoint,
+        Err(fault) => {
+            steps.push(failed(what, began, fault.to_string()));
+            return None;
+        }
+    };
+    let connector = TlsConnector::from(endpoint.config);
+    match limited(limit, connector.connect(endpoint.name, stream)).await {
+        Ok(stream) => {
+            let by = match (settings.verify, &settings.ca) {
+                (false, _) => "not verified".to_owned(),
+                (true, None) => "believed by the system".to_owned(),
+                (true, Some(path)) => format!("believed by {}", path.display()),
+            };
+            let version = stream.get_ref().1.protocol_version();
+            let version = match version {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                Some(_) | None => "TLS 1.2",
+            };
+            steps.push(done(what, began, format!("{version}, {by}")));
+            Some(stream)
+        }
+        Err(error) => {
+            steps.push(failed(what, began, words(&error)));
+            None
         }
     }
 }

@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use super::certificates::fault::Fault;
 use super::certificates::files::{Changes, Named, PemFiles, Told};
 use super::certificates::watch::Watch;
-use crate::config::{EndpointAddress, UpstreamTls};
+use crate::config::UpstreamTls;
+use crate::serve::explain::TargetTls;
 use crate::serve::snapshot::EndpointKey;
 use crate::tls::connect::EndpointTls;
 use crate::tls::provider::{VERSIONS, provider};
@@ -52,7 +53,7 @@ impl UpstreamFiles {
     /// Those among the endpoints of a configuration; their files have been read.
     pub fn read(keys: &[EndpointKey]) -> UpstreamFiles {
         let endpoints = keys.iter().zip(0u32..).filter_map(|(key, number)| {
-            let (host, settings) = secured(key)?;
+            let (host, settings) = key.tls()?;
             Some(Wanted {
                 number: EndpointNumber(number),
                 label: key.label(),
@@ -125,7 +126,7 @@ impl UpstreamFiles {
 }
 
 /// The files that settings name.
-pub fn named<'a>(all: impl Iterator<Item = &'a UpstreamTls>) -> Named {
+fn named<'a>(all: impl Iterator<Item = &'a UpstreamTls>) -> Named {
     let mut named = Named::default();
     for settings in all {
         named.authorities.extend(settings.ca.clone());
@@ -134,14 +135,15 @@ pub fn named<'a>(all: impl Iterator<Item = &'a UpstreamTls>) -> Named {
     named
 }
 
-/// The host of an endpoint with TLS, and what holds for it.
-pub fn secured(key: &EndpointKey) -> Option<(&str, &UpstreamTls)> {
-    match key {
-        EndpointKey::Address(EndpointAddress::Https { host, .. }, _, Some(tls)) => {
-            Some((host, tls))
-        }
-        EndpointKey::Address(..) | EndpointKey::Whoami => None,
-    }
+/// What a handshake with this target goes by, with the files as they are now.
+///
+/// # Errors
+///
+/// See [`endpoint_tls`].
+pub fn target_tls(target: &TargetTls) -> Result<EndpointTls, Fault> {
+    let mut files = PemFiles::default();
+    files.load_named(named(std::iter::once(&target.settings)));
+    endpoint_tls(&target.host, &target.settings, &files)
 }
 
 /// What a handshake with this host goes by.

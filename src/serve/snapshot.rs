@@ -107,6 +107,16 @@ impl EndpointKey {
         }
     }
 
+    /// The host of one of HTTPS, and whom it has to be.
+    pub fn tls(&self) -> Option<(&str, &UpstreamTls)> {
+        match self {
+            EndpointKey::Address(EndpointAddress::Https { host, .. }, _, Some(tls)) => {
+                Some((host, tls))
+            }
+            EndpointKey::Address(..) | EndpointKey::Whoami => None,
+        }
+    }
+
     /// The `Host` that it sees under `host = "upstream"`.
     pub fn authority(&self) -> String {
         match self {

@@ -4,7 +4,7 @@ use std::thread;
 
 use super::finding::{Finding, Mark};
 use crate::config::Config;
-use crate::control::live::{Step, ask};
+use crate::control::live::{HANDSHAKE, Step, ask};
 use crate::serve::explain::{Target, Upstream, upstreams_of};
 
 /// Targets that are asked at the same time.
@@ -19,12 +19,7 @@ pub fn upstreams(config: &Config) -> Vec<Finding> {
         thread::scope(|scope| {
             let asked: Vec<_> = some
                 .iter()
-                .map(|upstream| {
-                    (
-                        upstream,
-                        scope.spawn(move || ask(&upstream.target, limit, None)),
-                    )
-                })
+                .map(|upstream| (upstream, scope.spawn(move || ask(upstream, limit, None))))
                 .collect();
             for (upstream, steps) in asked {
                 let steps = steps.join().unwrap_or_default();
@@ -47,15 +42,18 @@ fn finding(upstream: &Upstream, steps: &[Step]) -> Finding {
         }
         Ok(_) => {
             let micros = last.took.as_micros();
-            let what = format!(
-                "takes connections, in {}.{:03} ms",
-                micros / 1000,
-                micros % 1000
-            );
+            let does = match &upstream.tls {
+                None => "takes connections",
+                Some(_) => "takes connections, and is whom it has to be",
+            };
+            let what = format!("{does}, in {}.{:03} ms", micros / 1000, micros % 1000);
             Finding::new(Mark::Good, "upstream", subject, what)
         }
         Err(why) => {
             let mend = match &upstream.target {
+                _ if last.what.starts_with(HANDSHAKE) => {
+                    "mend the app's certificate, or `upstream_tls`: `ca` says whom to believe, `server_name` which name to expect"
+                }
                 Target::Unix(_) => {
                     "start the app, or mend the path in `to`; the service's user needs to write to the socket"
                 }

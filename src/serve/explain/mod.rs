@@ -26,7 +26,7 @@ pub use request::{Query, QueryError};
 pub use sent::upstreams_of;
 pub use stages::explain;
 
-use crate::config::Place;
+use crate::config::{Place, UpstreamTls};
 use crate::policy::Reason;
 
 /// All that can be said of a request before it is sent.
@@ -91,16 +91,27 @@ pub struct Forwarded {
 }
 
 /// A target of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Upstream {
     /// As logged.
     pub label: String,
     /// Where it is.
     pub target: Target,
+    /// Of a target of HTTPS.
+    pub tls: Option<TargetTls>,
+}
+
+/// How a target of HTTPS is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TargetTls {
+    /// Its host, as the file has it.
+    pub host: String,
+    /// Whom it has to be, and what is shown to it.
+    pub settings: UpstreamTls,
 }
 
 /// Where a target is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A socket in the file system.
     Unix(std::path::PathBuf),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::{Forwarded, Setting, Target, Upstream};
+use super::{Forwarded, Setting, Target, TargetTls, Upstream};
 use crate::config::{Config, EndpointAddress, Route};
 use crate::h1::encode::Encoder;
 use crate::http::fields::Fields;
@@ -82,15 +82,19 @@ impl Sending<'_> {
 pub fn upstreams_of(config: &Config) -> Vec<Upstream> {
     let mut seen = HashSet::new();
     // An address stands twice where two upstreams have it with a different `pipeline`.
-    let endpoints = plan(config).endpoints.into_iter();
-    let once = endpoints.filter(|key| seen.insert(key.label()));
-    once.map(|key| upstream(&key)).collect()
+    let upstreams = plan(config).endpoints.into_iter();
+    let upstreams = upstreams.map(|key| upstream(&key));
+    upstreams.filter(|one| seen.insert(one.clone())).collect()
 }
 
 fn upstream(key: &EndpointKey) -> Upstream {
     Upstream {
         label: key.label(),
         target: target(key),
+        tls: key.tls().map(|(host, settings)| TargetTls {
+            host: host.to_owned(),
+            settings: settings.clone(),
+        }),
     }
 }
 

@@ -283,6 +283,7 @@ impl Asked<'_> {
             .map(|number| &self.endpoints[number.index()])
             .collect();
         stages.0.push(words::action_stage(route, &endpoints));
+        stages.0.extend(tls::upstream_stage(route, &endpoints));
         stages.0.extend(words::pipeline_stage(self.config, route));
         let sending = Sending {
             config: self.config,

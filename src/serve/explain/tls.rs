@@ -1,10 +1,14 @@
-//! What TLS has to do with it: whose certificate is shown, whom the site lets in, and why a plain request is sent away.
+//! What TLS has to do with it: whose certificate is shown, whom the site lets in, why a plain request is sent away, and
+//! whom the app has to be.
 
 use super::Stage;
-use crate::config::{Acme, CertificateSource, ClientAuth, Config, HostPattern, Site, SiteScheme};
+use crate::config::{
+    Acme, CertificateSource, ClientAuth, Config, HostPattern, Route, Site, SiteScheme,
+};
 use crate::policy::Reason;
 use crate::serve::dispatch::{Client, Refused};
 use crate::serve::respond::Own;
+use crate::serve::snapshot::EndpointKey;
 
 /// On a listener of TLS.
 pub(super) fn certificate_stages(config: &Config, site: &Site) -> Vec<Stage> {
@@ -64,6 +68,38 @@ fn wildcard_of<'a>(site: &Site, acme: &'a Acme) -> Option<&'a str> {
     let (_, rest) = host.as_str().split_once('.')?;
     let mut names = acme.wildcards.iter().map(|name| name.as_str());
     names.find(|name| *name == rest)
+}
+
+/// Towards an app of HTTPS.
+pub(super) fn upstream_stage(route: &Route, endpoints: &[&EndpointKey]) -> Option<Stage> {
+    let names: Vec<String> = endpoints
+        .iter()
+        .filter_map(|key| key.tls())
+        .map(|(host, tls)| format!("`{}`", tls.server_name.as_deref().unwrap_or(host)))
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let settings = &route.settings.upstream_tls;
+    let who = match settings.verify {
+        true => format!("verified as {}", names.join(", ")),
+        false => "whoever answers".to_owned(),
+    };
+    let shown = match &settings.cert {
+        None => String::new(),
+        Some(pair) => format!("; {} is shown to it", pair.cert.display()),
+    };
+    let why = match (settings.verify, &settings.ca) {
+        (false, _) => "`verify = false` in `upstream_tls`".to_owned(),
+        (true, Some(path)) => format!("one is good that {} has signed", path.display()),
+        (true, None) => "one is good that an authority of the system has signed".to_owned(),
+    };
+    Some(Stage {
+        name: "app_tls",
+        decision: format!("{who}{shown}"),
+        why,
+        place: route.origins.of("upstream_tls").cloned(),
+    })
 }
 
 /// On a plain listener; nothing for a site of plain HTTP.
