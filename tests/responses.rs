@@ -3,7 +3,8 @@
 //! Client A's request makes the origin answer as the line says; then clients B and C ask for `/victim` on connections of their
 //! own, and must get their own answers, whatever the origin had sent before. Each line is tried in four forms (a test
 //! each, `ID::form`): the origin answers in one write (`whole`), one octet a write (`octets`), cut between every CR and
-//! LF (`line_ends`), and in one write `after` a good exchange on the same connections.
+//! LF (`line_ends`), and in one write `after` a good exchange on the same connections; some of them over TLS too, to the
+//! client or to the origin.
 
 mod support;
 
@@ -19,10 +20,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::{
     Client, Connection, Event, Origin, Response,
+    back::Serving,
     corpus::{self, Cut},
     message::{self, Parsed},
     show,
-    tls::{Over, Way},
+    tls::{Authority, Over, Way},
 };
 
 fn main() -> ExitCode {
@@ -35,6 +37,9 @@ fn main() -> ExitCode {
             (Form::LineEnds, Over::Plain),
             (Form::After, Over::Plain),
             (Form::Whole, Over::Tls),
+            (Form::Whole, Over::TlsToApp),
+            (Form::Octets, Over::TlsToApp),
+            (Form::After, Over::TlsToApp),
         ] {
             let case = Arc::clone(&case);
             let name = format!("{}::{}{}", case.id, over.prefix(), form.name());
@@ -126,9 +131,17 @@ impl Case {
             let poisoned = AtomicUsize::new(0);
             move |connection| case.serve(connection, form, &poisoned, &a_is_done, &all_is_sent)
         });
-        let port = origin.port();
+        let secured = || Serving::of(&Authority::new("nobody's").server(&["app"]));
+        let back = (over == Over::TlsToApp).then(|| secured().before(origin.port()));
+        let target = match &back {
+            None => origin.port().to_string(),
+            Some(back) => format!(
+                "\"https://127.0.0.1:{}\"\nupstream_tls.verify = false",
+                back.port()
+            ),
+        };
         let hotgate = Way::open(over, |key, tls| {
-            format!("[sites.{key:?}]\nto = {port}\n{tls}")
+            format!("[sites.{key:?}]\nto = {target}\n{tls}")
         });
         let mut a = Client::connect(hotgate.address());
         if form == Form::After {

@@ -405,6 +405,8 @@ pub enum Over {
     Plain,
     /// Encrypted: the same octets inside.
     Tls,
+    /// In the clear, and encrypted on the way to the app.
+    TlsToApp,
 }
 
 impl Over {
@@ -413,6 +415,7 @@ impl Over {
         match self {
             Over::Plain => "",
             Over::Tls => "tls_",
+            Over::TlsToApp => "app_tls_",
         }
     }
 }
@@ -427,7 +430,7 @@ impl Way {
     /// `text` makes the configuration of the site's key and of its line about TLS, which may be empty.
     #[track_caller]
     pub fn open(over: Over, text: impl Fn(&str, &str) -> String) -> Way {
-        if over == Over::Plain {
+        if over != Over::Tls {
             let hotgate = Hotgate::start(text("http://a.test", ""));
             return Way {
                 hotgate,
