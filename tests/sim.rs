@@ -1,7 +1,7 @@
 //! The worker in a simulated world (feature `sim`): random clients, random origins, faults; and what must hold whatever
 //! happens.
 //!
-//! A world is a few dozen clients, some of them over TLS, and two origins, one of them with pipelining; it ends with a
+//! A world is a few dozen clients and two origins, some of them over TLS, one of the origins with pipelining; it ends with a
 //! drain. All of it follows from its seed: the keys of a session do not, but how long its records are does. `SIM_STEPS` (100 000) is how many events are simulated, world after world, from `SIM_SEED` (1) on.
 //!
 //! Invariants: an answer's nonce is its request's and no octet of another's is in it; every connection is closed and
@@ -55,7 +55,11 @@ fn nothing_breaks_whatever_happens() {
         "most are answered: {tally:?}"
     );
     assert!(
-        sum.pipelined > 0 && sum.reuses > 0 && tally.echoes > 0 && sum.secured > 0,
+        sum.pipelined > 0
+            && sum.reuses > 0
+            && tally.echoes > 0
+            && sum.secured > 0
+            && sum.secured_origins > 0,
         "{sum:?}"
     );
 }

@@ -5,11 +5,11 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use hotgate::net::sim::Peer;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 pub(crate) struct End {
     peer: Peer,
-    tls: Option<RefCell<ClientConnection>>,
+    tls: Option<RefCell<Connection>>,
 }
 
 impl From<Peer> for End {
@@ -26,7 +26,17 @@ impl End {
         host: &'static str,
     ) -> Option<End> {
         let name = host.try_into().expect("a name");
-        let mut tls = ClientConnection::new(config.clone(), name).expect("a client");
+        let tls = ClientConnection::new(config.clone(), name).expect("a client");
+        End::shaking_hands(peer, tls.into()).await
+    }
+
+    /// Does the handshake of whoever connected; `None`: the connection is over.
+    pub(crate) async fn securing(peer: Peer, config: &Arc<ServerConfig>) -> Option<End> {
+        let tls = ServerConnection::new(config.clone()).expect("a server");
+        End::shaking_hands(peer, tls.into()).await
+    }
+
+    async fn shaking_hands(peer: Peer, mut tls: Connection) -> Option<End> {
         tls.set_buffer_limit(None);
         let end = End {
             peer,

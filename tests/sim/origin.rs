@@ -1,11 +1,14 @@
 //! Random origins: they check that a request is whole and one client's, and answer it in every way there is.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hotgate::net::sim::{Origin, Peer, below, found, sleep};
+use hotgate::net::sim::{Origin, below, found, sleep};
 use hotgate::net::spawn;
+use rustls::ServerConfig;
 
+use crate::end::End;
 use crate::pattern::{body, is_body, length};
 use crate::wire::{Cut, Framing, Head, Line, chunked, stated};
 
@@ -19,24 +22,33 @@ pub(crate) struct Manners {
     pub(crate) rude: u64,
 }
 
-/// Serves an address for as long as the world lives.
-pub(crate) fn start(address: SocketAddr, manners: Manners) {
+/// Serves an address for as long as the world lives, over TLS where there is a configuration.
+pub(crate) fn start(address: SocketAddr, manners: Manners, tls: Option<Arc<ServerConfig>>) {
     let origin = Origin::listen(address);
     spawn(
         async move {
             loop {
                 let peer = origin.accept().await;
-                spawn(serve(peer, manners), || {
-                    found("an origin panicked".to_owned())
-                });
+                let tls = tls.clone();
+                let served = async move {
+                    // In a box: it may be larger than a task's house.
+                    let end = match &tls {
+                        None => Some(End::from(peer)),
+                        Some(config) => Box::pin(End::securing(peer, config)).await,
+                    };
+                    if let Some(end) = end {
+                        Box::pin(serve(end, manners)).await;
+                    }
+                };
+                spawn(served, || found("an origin panicked".to_owned()));
             }
         },
         || found("an origin's accept panicked".to_owned()),
     );
 }
 
-async fn serve(peer: Peer, manners: Manners) {
-    let mut line = Line::new(peer.into());
+async fn serve(end: End, manners: Manners) {
+    let mut line = Line::new(end);
     loop {
         let head = match line.head().await {
             Ok(Some(head)) => head,

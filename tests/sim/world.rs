@@ -18,13 +18,14 @@ use hotgate::serve::worker::{Letter, Setup, run as run_worker};
 use hotgate::telemetry::CounterBlock;
 use hotgate::telemetry::counters::Counter;
 use hotgate::tls::certs::{Certificates, CertificatesBuilder, Entry, Served};
+use hotgate::tls::connect::EndpointTls;
 use hotgate::tls::policy::{ClientPolicy, Policies};
 use hotgate::tls::provider::{VERSIONS, provider};
 use hotgate::upstream::tokens::Tokens;
-use hotgate::upstream::{Address, Endpoint, EndpointNumber, Endpoints};
+use hotgate::upstream::{Address, Endpoint, EndpointNumber, Endpoints, Security};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
 
 use crate::client::{self, Tally, Way};
@@ -69,6 +70,8 @@ pub(crate) struct Outcome {
     pub(crate) reuses: u64,
     /// Connections over TLS.
     pub(crate) secured: u64,
+    /// Worlds with an origin over TLS.
+    pub(crate) secured_origins: u64,
     pub(crate) findings: Vec<String>,
     pub(crate) trace: String,
 }
@@ -79,6 +82,7 @@ impl Outcome {
         self.pipelined += other.pipelined;
         self.reuses += other.reuses;
         self.secured += other.secured;
+        self.secured_origins += other.secured_origins;
         self.tally.add(&other.tally);
     }
 }
@@ -167,6 +171,16 @@ impl Identity {
         Arc::new(config)
     }
 
+    /// Of an origin; each world's has sessions of its own.
+    fn server(&self) -> Arc<ServerConfig> {
+        let config = ServerConfig::builder_with_provider(provider().clone())
+            .with_protocol_versions(&VERSIONS)
+            .expect("versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(self.key.clone())));
+        Arc::new(config)
+    }
+
     fn certificates(&self) -> Certificates {
         let policy = Policies::new().of(&ClientPolicy::Off).expect("a policy");
         let served = Served::new(vec![self.key.clone()], policy, false).expect("a certificate");
@@ -205,15 +219,18 @@ fn live(faults: Faults, outcome: &mut Outcome) {
             config: Some(IDENTITY.with(Identity::client)),
         },
     ];
-    for port in [PLAIN, DEEP] {
-        origin::start(address(port), Manners { rude });
+    let are_secured = [below(3) == 0, below(3) == 0];
+    outcome.secured_origins = u64::from(are_secured.contains(&true));
+    for (port, is_secured) in [PLAIN, DEEP].into_iter().zip(are_secured) {
+        let tls = is_secured.then(|| IDENTITY.with(Identity::server));
+        origin::start(address(port), Manners { rude }, tls);
     }
     let tally = Rc::new(Cell::new(Tally::default()));
     start_clients(&ways, mailbox, &tally);
     let setup = Setup {
         parts: Parts {
             number: 0,
-            snapshot: snapshot(),
+            snapshot: snapshot(are_secured),
             tokens: tokens.clone(),
             counters: counters.clone(),
             access: None,
@@ -282,25 +299,35 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn snapshot() -> Snapshot {
+fn snapshot(are_secured: [bool; 2]) -> Snapshot {
     let source = Source {
         name: "sim",
         text: CONFIG,
     };
     let config = parse(&[source]).unwrap_or_else(|errors| panic!("{}", errors[0]));
     let Plan { routes, .. } = plan(&config);
-    let endpoint = |port| {
+    let [plain, deep] = are_secured.map(|is_secured| match is_secured {
+        false => Security::Plain,
+        true => Security::Tls(Arc::new(EndpointTls {
+            config: IDENTITY.with(Identity::client),
+            name: "plain.test".try_into().expect("a name"),
+        })),
+    });
+    let endpoint = |port, security| {
         let label: Arc<str> = address(port).to_string().into();
         Endpoint {
             label: label.clone(),
             authority: label,
             addresses: vec![Address::Tcp(address(port))],
-            security: hotgate::upstream::Security::Plain,
+            security,
         }
     };
     Snapshot {
         routes: Arc::new(routes),
-        endpoints: Arc::new(Endpoints::new(vec![endpoint(PLAIN), endpoint(DEEP)])),
+        endpoints: Arc::new(Endpoints::new(vec![
+            endpoint(PLAIN, plain),
+            endpoint(DEEP, deep),
+        ])),
         certificates: Arc::new(IDENTITY.with(Identity::certificates)),
         challenges: Arc::default(),
         states: Arc::default(),
@@ -344,7 +371,8 @@ fn start_clients(ways: &[Way; 2], mailbox: Mailbox<Letter>, tally: &Rc<Cell<Tall
                 tell(&drain);
             }
         };
-        spawn(live, || found("a client panicked".to_owned()));
+        // In a box: it may be larger than a task's house.
+        spawn(Box::pin(live), || found("a client panicked".to_owned()));
     }
     if is_early {
         let wait = Duration::from_millis(below(spread_ms + 20_000));
