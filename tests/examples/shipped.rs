@@ -23,8 +23,9 @@ pub struct Example {
     /// The file, then its drop-ins: name and text.
     files: Vec<(String, String)>,
     environment: Vec<(&'static str, String)>,
-    /// More lines for `[server]`.
-    server: &'static str,
+    /// Of the second file: lines of `[server]`, and what stands behind it.
+    server: String,
+    rest: String,
 }
 
 impl Example {
@@ -33,7 +34,8 @@ impl Example {
             folder: Folder::new(),
             files: vec![(name.to_owned(), shipped(name))],
             environment: Vec::new(),
-            server: "",
+            server: "https = [\"127.0.0.1:0\"]\n".to_owned(),
+            rest: String::new(),
         }
     }
 
@@ -87,7 +89,30 @@ impl Example {
 
     /// Believes what the test says of its clients, who are elsewhere.
     pub fn believing_forwarded(mut self) -> Example {
-        self.server = "trusted_proxies = [\"127.0.0.1\"]\n";
+        self.server += "trusted_proxies = [\"127.0.0.1\"]\n";
+        self
+    }
+
+    /// With HTTPS on this port of the loopback interface, which redirects name too.
+    pub fn over_tls(mut self, port: u16) -> Example {
+        self.server = format!("https = [\"127.0.0.1:{port}\"]\npublic_https = {port}\n");
+        self
+    }
+
+    /// With another file in the place of one that it names.
+    #[track_caller]
+    pub fn with_file(mut self, named: &str, file: &Path) -> Example {
+        let (named, file) = (format!("{named:?}"), format!("{file:?}"));
+        assert!(self.files.iter().any(|(_, text)| text.contains(&named)));
+        for (_, text) in &mut self.files {
+            *text = text.replace(&named, &file);
+        }
+        self
+    }
+
+    /// With more in the second file.
+    pub fn and(mut self, text: &str) -> Example {
+        self.rest += text;
         self
     }
 
@@ -99,29 +124,45 @@ impl Example {
     /// Serves it on a free port of the loopback interface.
     #[track_caller]
     pub fn start(self) -> Hotgate {
+        let command = self.command(&["run"]);
+        Hotgate::command(command, self.folder)
+    }
+
+    /// What hotgate says of it, and how it ends.
+    #[track_caller]
+    pub fn ask(&self, verb: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(verb).output().expect("hotgate starts");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    }
+
+    fn command(&self, verb: &[&str]) -> Command {
         let folder = self.folder.path();
         let machine = format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\nworkers = 1\nbackend = \"{}\"\n{}\n[log.access]\npath = {:?}\n",
+            "[server]\nhttp = [\"127.0.0.1:0\"]\nworkers = 1\nbackend = \"{}\"\n{}\n[log.access]\npath = {:?}\n{}",
             backend(),
             self.server,
-            Example::access(folder)
+            Example::access(folder),
+            self.rest
         );
         // In a folder of its own: what stands in `sites.d/` belongs to one file.
         let machine = ("machine/hotgate.toml".to_owned(), machine);
         let mut command = Command::new(BINARY);
-        command
-            .arg("run")
-            .arg("-c")
-            .arg(folder.join(&self.files[0].0));
+        command.arg("-c").arg(folder.join(&self.files[0].0));
         command.arg("-c").arg(folder.join(&machine.0));
-        command.envs(self.environment);
+        command.args(verb);
+        command.env("STATE_DIRECTORY", folder.join("state"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         for (name, text) in self.files.iter().chain([&machine]) {
             let path = folder.join(name);
             fs::create_dir_all(path.parent().expect("it stands in a folder"))
                 .and_then(|()| fs::write(&path, text))
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
-        Hotgate::command(command, self.folder)
+        command
     }
 }
 
