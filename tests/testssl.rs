@@ -24,7 +24,7 @@ use support::{
 };
 
 /// Far more than it needs, and less than the runner gives it.
-const SCAN_WAIT: Duration = Duration::from_secs(220);
+const SCAN_WAIT: Duration = Duration::from_secs(450);
 
 /// Protocols, kinds of cipher suites, forward secrecy, the server's choices, its certificates, the fields of a page, every
 /// known attack, and what a server must put up with.
