@@ -18,6 +18,8 @@ mod pebble;
 mod place;
 #[path = "acme/providers.rs"]
 mod providers;
+#[path = "acme/setup.rs"]
+mod setup;
 #[path = "acme/site.rs"]
 mod site;
 #[path = "acme/whole.rs"]

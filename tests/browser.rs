@@ -8,7 +8,7 @@ use std::process::Command;
 
 use support::{
     App,
-    app::{self, node, node_script, page},
+    app::{self, chromium, node_script, page},
     hotgate::{BINARY, free_port},
     poll_until,
 };
@@ -23,21 +23,6 @@ fn hotgate(target: u16, port: u16) -> Command {
     command.args(["quick", HOST, &target.to_string()]);
     command.args(["--port", &port.to_string()]);
     command
-}
-
-/// Chromium, under the names that distributions give it.
-fn chromium() -> Result<std::path::PathBuf, String> {
-    let (_, modules) = node()?;
-    if !modules.join("playwright-core").exists() {
-        return Err(format!(
-            "{} has no playwright-core; tests/run.sh installs it",
-            modules.display()
-        ));
-    }
-    ["chromium", "chromium-browser", "google-chrome"]
-        .iter()
-        .find_map(|name| app::program(name).ok())
-        .ok_or_else(|| "no chromium is installed".to_owned())
 }
 
 #[test]
@@ -55,6 +40,9 @@ fn a_page_its_images_and_its_websocket_arrive_in_chromium() {
         shown,
         serde_json::json!({
             "status": 200,
+            "url": format!("http://{HOST}:{port}/"),
+            "redirect": null,
+            "tls": null,
             "failures": [],
             "images": "20",
             "messages": "hello; octets 1,2,3; text of 100000; closed 1000 cleanly",

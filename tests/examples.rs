@@ -4,137 +4,20 @@
 //! comment in it is not in this version. Grafana is in no package that a test could install: in its place stands a page
 //! that, like it, refuses a WebSocket when a proxy has changed Host.
 
+#[path = "examples/shipped.rs"]
+mod shipped;
 mod support;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
+use shipped::Example;
 use support::{
     App, Client, Hotgate,
     app::{self, curl, express, fastapi, flask, page, redis},
-    hotgate::{BINARY, Folder, backend, free_port},
+    hotgate::{Folder, free_port},
     poll_until,
 };
-
-/// A file of `config/examples/` on its way to a test.
-struct Example {
-    /// Where it stands for the test, with its drop-ins, and the access log.
-    folder: Folder,
-    /// The file, then its drop-ins: name and text.
-    files: Vec<(String, String)>,
-    environment: Vec<(&'static str, String)>,
-    /// More lines for `[server]`.
-    server: &'static str,
-}
-
-impl Example {
-    fn load(name: &str) -> Example {
-        Example {
-            folder: Folder::new(),
-            files: vec![(name.to_owned(), shipped(name))],
-            environment: Vec::new(),
-            server: "",
-        }
-    }
-
-    /// With the test's own port in `line`, which ends in the example's and stands in one of its files once.
-    #[track_caller]
-    fn with_port(mut self, line: &str, port: u16) -> Example {
-        let digits = line.trim_end_matches(|c: char| c.is_ascii_digit());
-        assert_ne!(digits, line, "{line} does not end in a port");
-        let count: usize = self
-            .files
-            .iter()
-            .map(|(_, text)| text.matches(line).count())
-            .sum();
-        assert_eq!(count, 1, "{line}\n{:?}", self.files);
-        for (_, text) in &mut self.files {
-            *text = text.replace(line, &format!("{digits}{port}"));
-        }
-        self
-    }
-
-    /// With this host served by plain HTTP: what is tested here is the app behind it, not its certificate.
-    #[track_caller]
-    fn plain(mut self, host: &str) -> Example {
-        let forms = [format!("\n\"{host}\" = "), format!("[sites.\"{host}\"")];
-        let is_there = |text: &str| forms.iter().any(|form| text.contains(form));
-        assert!(self.files.iter().any(|(_, text)| is_there(text)), "{host}");
-        for (_, text) in &mut self.files {
-            for form in &forms {
-                *text = text.replace(form, &form.replacen('"', "\"http://", 1));
-            }
-            // A plain site has no certificate.
-            let lines = text.lines().filter(|line| !line.starts_with("tls = "));
-            *text = lines.flat_map(|line| [line, "\n"]).collect();
-        }
-        self
-    }
-
-    /// With another of the shipped files, in the folder `sites.d/` beside it.
-    fn with_drop_in(mut self, name: &str) -> Example {
-        let name = format!("sites.d/{name}");
-        let text = shipped(&name);
-        self.files.push((name, text));
-        self
-    }
-
-    /// With a variable of its environment.
-    fn with_variable(mut self, name: &'static str, value: u16) -> Example {
-        self.environment.push((name, value.to_string()));
-        self
-    }
-
-    /// Believes what the test says of its clients, who are elsewhere.
-    fn believing_forwarded(mut self) -> Example {
-        self.server = "trusted_proxies = [\"127.0.0.1\"]\n";
-        self
-    }
-
-    /// The access log.
-    fn access(folder: &Path) -> PathBuf {
-        folder.join("access.log")
-    }
-
-    /// Serves it on a free port of the loopback interface.
-    #[track_caller]
-    fn start(self) -> Hotgate {
-        let folder = self.folder.path();
-        let machine = format!(
-            "[server]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\nworkers = 1\nbackend = \"{}\"\n{}\n[log.access]\npath = {:?}\n",
-            backend(),
-            self.server,
-            Example::access(folder)
-        );
-        // In a folder of its own: what stands in `sites.d/` belongs to one file.
-        let machine = ("machine/hotgate.toml".to_owned(), machine);
-        let mut command = Command::new(BINARY);
-        command
-            .arg("run")
-            .arg("-c")
-            .arg(folder.join(&self.files[0].0));
-        command.arg("-c").arg(folder.join(&machine.0));
-        command.envs(self.environment);
-        for (name, text) in self.files.iter().chain([&machine]) {
-            let path = folder.join(name);
-            fs::create_dir_all(path.parent().expect("it stands in a folder"))
-                .and_then(|()| fs::write(&path, text))
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        }
-        Hotgate::command(command, self.folder)
-    }
-}
-
-/// The text of a file of `config/examples/`.
-#[track_caller]
-fn shipped(name: &str) -> String {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
-    fs::read_to_string(examples.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
 
 /// What `curl` with `arguments` prints of `http://HOST/PATH`.
 #[track_caller]

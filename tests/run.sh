@@ -20,7 +20,7 @@ say() { printf '== %s\n' "$*"; }
 # --- what the tests need -------------------------------------------------------------------------------------------
 
 # Programs, each with the Debian package that has it.
-programs="cc:build-essential groff:groff-base curl:curl strace:strace redis-server:redis-server node:nodejs npm:npm chromium:chromium prometheus:prometheus nginx:nginx haproxy:haproxy wrk:wrk pebble:pebble pebble-challtestsrv:pebble caddy:caddy knotd:knot ip:iproute2"
+programs="cc:build-essential groff:groff-base curl:curl strace:strace redis-server:redis-server node:nodejs npm:npm chromium:chromium prometheus:prometheus nginx:nginx haproxy:haproxy wrk:wrk pebble:pebble pebble-challtestsrv:pebble caddy:caddy knotd:knot ip:iproute2 openssl:openssl certutil:libnss3-tools mkcert:mkcert testssl:testssl.sh"
 
 has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 

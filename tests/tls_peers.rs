@@ -227,6 +227,56 @@ fn the_clients_schemes_choose_between_rsa_and_ecdsa() {
 }
 
 #[test]
+fn the_order_of_cipher_suites_is_ours_but_for_who_has_no_aes() {
+    let openssl = or_skip!(app::program("openssl"));
+    let openssl = openssl.display().to_string();
+    let stage = Stage::plain();
+    let address = stage.address().to_string();
+    const AES: [&str; 2] = ["TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"];
+    const CHACHA: [&str; 2] = [
+        "TLS_CHACHA20_POLY1305_SHA256",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+    ];
+    //    what the client has, its favourite first           what is taken
+    for (suites, ciphers, [tls13, tls12]) in [
+        (
+            "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+            "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256",
+            AES,
+        ),
+        (
+            "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384",
+            "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384",
+            AES,
+        ),
+        (
+            "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256",
+            "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256",
+            CHACHA,
+        ),
+    ] {
+        for (version, kind, list, taken) in [
+            ("-tls1_3", "-ciphersuites", suites, tls13),
+            ("-tls1_2", "-cipher", ciphers, tls12),
+        ] {
+            let arguments = [
+                "s_client",
+                "-connect",
+                &address,
+                "-servername",
+                "a.test",
+                version,
+                kind,
+                list,
+            ];
+            let said = text(&run(&openssl, &arguments, "Q\n"));
+            let line = format!("Cipher is {taken}\n");
+            assert!(said.contains(&line), "{version} {list}:\n{said}");
+        }
+    }
+}
+
+#[test]
 fn curl_gets_its_answers_on_one_connection() {
     let curl = or_skip!(app::program("curl")).display().to_string();
     let stage = Stage::plain();

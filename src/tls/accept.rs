@@ -149,7 +149,7 @@ pub async fn accept(
         }
     };
     let config = match &chosen {
-        Chosen::Site(served) => served.config.clone(),
+        Chosen::Site(served) => served.config_for(hello.prefers_chacha),
         Chosen::Challenge(config) => config.clone(),
     };
     let mut session = Session::server(config, records).map_err(HandshakeError::Failed)?;

@@ -31,7 +31,7 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// A set of keys with what a handshake needs of them.
 pub struct Served {
-    /// For the handshake.
+    /// For the handshake with nearly everybody; see [`Served::config_for`].
     pub config: Arc<ServerConfig>,
     /// Of the set of keys: equal for the same certificates.
     pub identity: u64,
@@ -94,6 +94,7 @@ impl Served {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = TICKETS_A_HANDSHAKE;
         config.max_early_data_size = 0;
+        config.ignore_client_order = true;
         Ok(Served {
             config: Arc::new(config),
             identity: hasher.finish(),
@@ -102,6 +103,20 @@ impl Served {
             names,
             _kept: policy,
         })
+    }
+
+    /// For the handshake with a client that may put ChaCha20 first.
+    ///
+    /// The order of cipher suites is ours, so that nobody is led to a costlier one; but a client without AES in hardware
+    /// (a small phone, an older Raspberry Pi) would be slow with it, so for that one the order is its own. It is rare, and
+    /// a copy costs less than a hundredth of its handshake, so none is kept beside each certificate.
+    pub fn config_for(&self, prefers_chacha: bool) -> Arc<ServerConfig> {
+        if !prefers_chacha {
+            return self.config.clone();
+        }
+        let mut config = (*self.config).clone();
+        config.ignore_client_order = false;
+        Arc::new(config)
     }
 
     /// Does the certificate name this host?

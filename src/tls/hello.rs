@@ -31,6 +31,11 @@ const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 const HOST_NAME: u8 = 0;
 
+/// With AES-128-GCM and AES-256-GCM: for TLS 1.3, then for ECDHE with ECDSA and with RSA.
+const AES_SUITES: [u16; 6] = [0x1301, 0x1302, 0xc02b, 0xc02c, 0xc02f, 0xc030];
+/// The same with ChaCha20-Poly1305.
+const CHACHA_SUITES: [u16; 3] = [0x1303, 0xcca9, 0xcca8];
+
 /// What the peek finds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
@@ -38,6 +43,8 @@ pub struct Hello {
     pub name: AskedName,
     /// It offers `acme-tls/1` and nothing else: it is an authority that validates a name (RFC 8737 §3).
     pub is_acme: bool,
+    /// Of the cipher suites that are ours too, its first is one of ChaCha20: it has no AES in hardware.
+    pub prefers_chacha: bool,
 }
 
 /// The `server_name` extension (RFC 6066 §3).
@@ -239,11 +246,12 @@ fn read(body: &[u8]) -> Option<Hello> {
     let mut fields = Reader(body);
     fields.take(VERSION_AND_RANDOM)?;
     fields.short_vector()?; // the session's id
-    fields.vector()?; // cipher suites
+    let suites = fields.vector()?;
     fields.short_vector()?; // compression methods
     let mut hello = Hello {
         name: AskedName::None,
         is_acme: false,
+        prefers_chacha: prefers_chacha(suites),
     };
     if fields.0.is_empty() {
         return Some(hello); // as of old: no extensions
@@ -268,6 +276,16 @@ fn read(body: &[u8]) -> Option<Hello> {
         }
     }
     fields.0.is_empty().then_some(hello)
+}
+
+/// `CipherSuite cipher_suites<2..2^16-2>`, the client's favourite first. What is not ours, as GREASE (RFC 8701), which
+/// browsers put there to be passed over, says nothing; an odd octet at the end is rustls's to refuse.
+fn prefers_chacha(suites: &[u8]) -> bool {
+    let mut suites = suites
+        .chunks_exact(2)
+        .map(|id| u16::from_be_bytes([id[0], id[1]]));
+    let first = suites.find(|id| AES_SUITES.contains(id) || CHACHA_SUITES.contains(id));
+    first.is_some_and(|id| CHACHA_SUITES.contains(&id))
 }
 
 /// `ServerName server_name_list<1..2^16-1>`: one host name, of type 0, and no other type was ever defined.
@@ -359,11 +377,16 @@ mod tests {
 
     /// A message of these extensions.
     fn message(extensions: &[u8]) -> Vec<u8> {
+        message_with(&[0x13, 1, 0x13, 2], extensions)
+    }
+
+    /// A message of these cipher suites and extensions.
+    fn message_with(suites: &[u8], extensions: &[u8]) -> Vec<u8> {
         let mut body = vec![3, 3];
         body.extend_from_slice(&[7; 32]);
         body.extend_from_slice(&[32]);
         body.extend_from_slice(&[9; 32]);
-        body.extend_from_slice(&vector(&[0x13, 1, 0x13, 2]));
+        body.extend_from_slice(&vector(suites));
         body.extend_from_slice(&[1, 0]);
         body.extend_from_slice(&vector(extensions));
         framed(CLIENT_HELLO, &body)
@@ -411,7 +434,11 @@ mod tests {
     }
 
     fn found(name: AskedName, is_acme: bool) -> Result<Progress, HelloError> {
-        Ok(Progress::Complete(Hello { name, is_acme }))
+        Ok(Progress::Complete(Hello {
+            name,
+            is_acme,
+            prefers_chacha: false,
+        }))
     }
 
     #[test]
@@ -463,6 +490,27 @@ mod tests {
             AskedName::Invalid,
             false,
         );
+    }
+
+    #[test]
+    fn who_has_no_aes_in_hardware() {
+        #[track_caller]
+        fn check(what: &str, suites: &[u8], prefers_chacha: bool) {
+            let octets = records(&message_with(suites, &[]), FRAGMENT_BYTES_MAX);
+            let Ok(Progress::Complete(hello)) = whole(&octets) else {
+                panic!("{what}: no hello");
+            };
+            assert_eq!(hello.prefers_chacha, prefers_chacha, "{what}");
+        }
+        check("AES first", &[0x13, 1, 0x13, 3], false);
+        check("ChaCha20 first", &[0x13, 3, 0x13, 1], true);
+        check("behind GREASE", &[0x4a, 0x4a, 0x13, 3, 0x13, 1], true);
+        check("behind what is not ours", &[0, 0x2f, 0xcc, 0xa8], true);
+        check("TLS 1.2, AES first", &[0xc0, 0x2b, 0xcc, 0xa9], false);
+        check("TLS 1.2, ChaCha20 first", &[0xcc, 0xa9, 0xc0, 0x2b], true);
+        check("nothing of ours", &[0, 0x2f], false);
+        check("nothing", &[], false);
+        check("half a suite", &[0x13], false);
     }
 
     #[test]

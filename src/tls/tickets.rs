@@ -5,6 +5,9 @@
 //! was recorded on the wire cannot be opened later by taking the process (RFC 8446 appendix C.4, RFC 5077 §5.5).
 //! Each client-authentication policy has keys of its own, so a session begun without a certificate is never one of a
 //! site that requires it (CVE-2025-23419).
+//!
+//! A ticket holds the client's whole chain of certificates and comes back in a ClientHello, which has a limit: where it
+//! would not fit there is none, and the next handshake is a full one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +15,17 @@ use std::time::Duration;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 
+use super::hello::CLIENT_HELLO_BYTES_MAX;
+
 /// How long a ticket is good at the most.
 pub const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// Tickets after a TLS 1.3 handshake: browsers open two connections at once, and a ticket is to be used once.
 pub const TICKETS_A_HANDSHAKE: usize = 2;
+/// Octets of a state that is sealed: several certificates, and little enough that two tickets are no burden.
+const STATE_BYTES_MAX: usize = 8 << 10;
+
+// What the ticket itself adds, and the rest of the ClientHello, of which the largest seen has four thousand octets.
+const _: () = assert!(STATE_BYTES_MAX + (8 << 10) <= CLIENT_HELLO_BYTES_MAX);
 
 /// Fresh keys, which rotate by themselves.
 ///
@@ -23,7 +33,32 @@ pub const TICKETS_A_HANDSHAKE: usize = 2;
 ///
 /// The system has no randomness to give.
 pub fn keys() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
-    Ticketer::new()
+    Ok(Arc::new(Keys(Ticketer::new()?)))
+}
+
+/// rustls's keys, which seal no more than may come back.
+#[derive(Debug)]
+struct Keys(Arc<dyn ProducesTickets>);
+
+impl ProducesTickets for Keys {
+    fn enabled(&self) -> bool {
+        self.0.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, state: &[u8]) -> Option<Vec<u8>> {
+        match state.len() {
+            ..=STATE_BYTES_MAX => self.0.encrypt(state),
+            _ => None,
+        }
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(ticket)
+    }
 }
 
 #[cfg(test)]
@@ -38,6 +73,20 @@ mod tests {
             LIFETIME,
             "rustls rotates after half of it"
         );
+    }
+
+    #[test]
+    fn what_would_not_come_back_is_not_sealed() {
+        let keys = keys().expect("randomness");
+        for (size, is_sealed) in [
+            (STATE_BYTES_MAX - 1, true),
+            (STATE_BYTES_MAX, true),
+            (STATE_BYTES_MAX + 1, false),
+            (1 << 16, false),
+        ] {
+            let ticket = keys.encrypt(&vec![7; size]);
+            assert_eq!(ticket.is_some(), is_sealed, "{size}");
+        }
     }
 
     #[test]

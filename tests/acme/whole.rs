@@ -28,23 +28,28 @@ const HOST: &str = "app.example.com";
 const VALIDITY: u64 = 12;
 
 /// Pebble in a namespace, on the ports that authorities use.
-struct Authority {
+pub(crate) struct Authority {
     _programs: Vec<InIt>,
-    folder: Folder,
-    root: PathBuf,
+    pub(crate) folder: Folder,
+    pub(crate) root: PathBuf,
     /// Whom it signs with.
-    issuer: PathBuf,
-    namespace: Namespace,
+    pub(crate) issuer: PathBuf,
+    pub(crate) namespace: Namespace,
 }
 
 impl Authority {
     fn pebble() -> Result<Authority, String> {
+        Authority::pebble_for(HOST)
+    }
+
+    /// In whose namespace this name, too, is the machine itself.
+    pub(crate) fn pebble_for(host: &str) -> Result<Authority, String> {
         let (pebble, names, _) = (
             program("pebble")?,
             program("pebble-challtestsrv")?,
             program("curl")?,
         );
-        let namespace = Namespace::new(&format!("127.0.0.1 localhost {HOST}\n"))?;
+        let namespace = Namespace::new(&format!("127.0.0.1 localhost {host}\n"))?;
         let folder = Folder::new();
         let root = Identity::new(&folder).root;
         folder.file(

@@ -1,4 +1,5 @@
-// Loads the page of page_app.js in a headless Chromium and prints what it shows, as JSON.
+// Loads the page of page_app.js in a headless Chromium and prints what it shows, as JSON; or why it was not let there.
+// Whom it believes stands in the NSS database of its HOME.
 // usage: node browser.js CHROMIUM URL
 "use strict";
 const { chromium } = require("playwright-core");
@@ -28,7 +29,15 @@ async function main() {
     page.on("console", (message) => {
       if (message.type() === "error") failures.push(message.text());
     });
-    const response = await page.goto(url, { waitUntil: "load", timeout: WAIT_MS });
+    let response;
+    try {
+      response = await page.goto(url, { waitUntil: "load", timeout: WAIT_MS });
+    } catch (error) {
+      const refused = /net::ERR_\w+/.exec(String(error));
+      if (!refused) throw error;
+      console.log(JSON.stringify({ refused: refused[0] }));
+      return;
+    }
     const isDone = () => document.getElementById("messages").textContent !== "none";
     await page.waitForFunction(isDone, undefined, { timeout: WAIT_MS });
     const shown = await page.evaluate(() => ({
@@ -38,7 +47,10 @@ async function main() {
       protocol: performance.getEntriesByType("navigation")[0].nextHopProtocol,
       resources: performance.getEntriesByType("resource").length,
     }));
-    console.log(JSON.stringify({ status: response.status(), failures, ...shown }));
+    const before = response.request().redirectedFrom();
+    const redirect = before && (await before.response()).status();
+    const tls = (await response.securityDetails())?.protocol ?? null;
+    console.log(JSON.stringify({ status: response.status(), url: page.url(), redirect, tls, failures, ...shown }));
   } finally {
     await browser.close();
   }

@@ -1,16 +1,19 @@
-"""The `websockets` library as a client: usage: client_websockets.py PORT."""
+"""The `websockets` library as a client: usage: client_websockets.py PORT [NAME CA_FILE]; with those two over TLS."""
 
 import asyncio
 import os
+import ssl
 import sys
 
 import websockets
 
 
-async def main(port):
+async def main(port, name="fastapi.test", ca=None):
     """Texts, large binaries, a ping, an orderly close; then twenty connections at once."""
-    url = f"ws://fastapi.test:{port}/ws"
+    url = f"{'wss' if ca else 'ws'}://{name}:{port}/ws"
     options = {"host": "127.0.0.1", "port": port, "proxy": None, "max_size": None}
+    if ca:
+        options["ssl"] = ssl.create_default_context(cafile=ca)
     async with websockets.connect(url, **options) as socket:
         await socket.send("hello")
         assert await socket.recv() == "HELLO"
@@ -30,5 +33,5 @@ async def main(port):
     await asyncio.gather(*(one(number) for number in range(20)))
 
 
-asyncio.run(main(int(sys.argv[1])))
+asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))
 print("ok")

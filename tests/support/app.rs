@@ -316,6 +316,21 @@ pub fn node() -> Result<(PathBuf, PathBuf), String> {
     Ok((program("node")?, modules))
 }
 
+/// Chromium, under the names that distributions give it, where its driver is too.
+pub fn chromium() -> Result<PathBuf, String> {
+    let (_, modules) = node()?;
+    if !modules.join("playwright-core").exists() {
+        return Err(format!(
+            "{} has no playwright-core; tests/run.sh installs it",
+            modules.display()
+        ));
+    }
+    ["chromium", "chromium-browser", "google-chrome"]
+        .iter()
+        .find_map(|name| program(name).ok())
+        .ok_or_else(|| "no chromium is installed".to_owned())
+}
+
 /// A program on the PATH, or where Debian puts what only root runs.
 pub fn program(name: impl AsRef<OsStr>) -> Result<PathBuf, String> {
     let name = name.as_ref();

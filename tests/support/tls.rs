@@ -55,17 +55,37 @@ pub struct Leaf {
 impl Authority {
     /// With a key of its own.
     pub fn new(name: &str) -> Authority {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new([]).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, name);
+        let (params, key) = (Authority::params(name), KeyPair::generate().expect("a key"));
         let root = params.self_signed(&key).expect("signed");
         Authority {
             root: root.der().clone(),
             pem: root.pem(),
             issuer: Issuer::new(params, key),
         }
+    }
+
+    /// Another one that this one has signed.
+    pub fn authority(&self, name: &str) -> Authority {
+        let (params, key) = (Authority::params(name), KeyPair::generate().expect("a key"));
+        let signed = params.signed_by(&key, &self.issuer).expect("signed");
+        Authority {
+            root: signed.der().clone(),
+            pem: signed.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::new([]).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    }
+
+    /// Its certificate.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.root.clone()
     }
 
     /// The root, as text.
