@@ -295,17 +295,17 @@ fn a_name_that_nobody_has_is_refused_with_its_alert() {
     assert_eq!(refused(&running, &config, "test"), unknown());
     assert_eq!(refused(&running, &config, "x.y.b.test"), unknown());
     assert_eq!(refused(&running, &nameless, "a.test"), unknown());
-    assert_eq!(running.count(Counter::HandshakesUnknownName), 4);
+    running.wait_for_count(Counter::HandshakesUnknownName, 4);
     assert_eq!(
         refused(&running, &config, "new.test"),
         alert(AlertDescription::HandshakeFailure)
     );
-    assert_eq!(running.count(Counter::HandshakesNoCertificate), 1);
+    running.wait_for_count(Counter::HandshakesNoCertificate, 1);
     assert_eq!(
         refused(&running, &config, "shut.test"),
         alert(AlertDescription::AccessDenied)
     );
-    assert_eq!(running.count(Counter::HandshakesRefused), 1);
+    running.wait_for_count(Counter::HandshakesRefused, 1);
 
     // By the address that it came to, and by the fallback.
     running.publish(&[("127.0.0.1", held.clone())], Challenges::new());
@@ -432,7 +432,7 @@ fn plain_http_on_the_tls_port_is_told_so() {
         refused,
         Some(Ended::Alert(AlertDescription::UnexpectedMessage))
     );
-    assert_eq!(stage.running.count(Counter::HandshakesNotTls), 2);
+    stage.running.wait_for_count(Counter::HandshakesNotTls, 2);
 }
 
 /// Remembers one session, whatever the name.

@@ -29,7 +29,7 @@ use hotgate::upstream::tokens::Tokens;
 use hotgate::upstream::{Address, Endpoint, Endpoints};
 use rustls::sign::CertifiedKey;
 
-use crate::support::{hotgate::backend, tls::Leaf};
+use crate::support::{hotgate::backend, poll_until, tls::Leaf};
 
 /// What a test serves.
 pub struct Scene {
@@ -222,6 +222,14 @@ impl Running {
     /// How often it has happened, on all workers.
     pub fn count(&self, counter: Counter) -> u64 {
         sum(self.workers.iter().map(|worker| &*worker.counters)).of(counter)
+    }
+
+    /// Waits until it has happened so often: a peer may hear of it before it is counted.
+    #[track_caller]
+    pub fn wait_for_count(&self, counter: Counter, expected: u64) {
+        poll_until(&format!("{counter:?} to be {expected}"), || {
+            (self.count(counter) == expected).then_some(())
+        });
     }
 
     /// How often it has happened on each worker.
