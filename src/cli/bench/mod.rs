@@ -19,6 +19,7 @@ mod idle;
 mod interrupt;
 mod load;
 mod metric;
+mod offer;
 mod origin;
 mod paced;
 mod plan;

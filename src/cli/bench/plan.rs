@@ -11,6 +11,7 @@ use super::handshakes::Handshake;
 use super::idle::{Connections, connections_for, weigh};
 use super::load::Pacer;
 use super::metric::Metric;
+use super::offer;
 use super::process::{Folder, Process};
 use super::profile::{LATENCY_RATE, PACED_SHARE, Profile, SITES, START_WORKERS, WEIGHINGS_MAX};
 use super::programs::Program;
@@ -149,7 +150,12 @@ impl Bench {
         let case = format!("{clients} clients, as fast as they go");
         let wrk = self.wrk()?;
         let generator = Generator::Wrk(wrk);
-        self.series(profile, case, clients, generator, workers, cores, &stage)
+        let mut series = self.series(profile, case, clients, generator, workers, cores, &stage)?;
+        if profile.is_over_tls() {
+            let offer = offer::of_wrk(wrk, &self.certificate, &cores.load, &self.folder)?;
+            series.notes.extend(offer.note());
+        }
+        Ok(series)
     }
 
     /// Full ones and resumed ones, each in a series of its own.
