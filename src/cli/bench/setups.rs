@@ -6,8 +6,8 @@
 //! knows a better one can say so.
 //!
 //! Over TLS: the same certificate, TLS 1.3 (which older nginx has to be told), sessions resumed by tickets. What version,
-//! group and cipher suite it is the client says, who offers one of each. A store of sessions is each proxy's default, for
-//! with tickets none uses one: nginx has none, HAProxy has one, hotgate none.
+//! group and cipher suite it is the client says, who offers one of each. Whether sessions are stored beside is each proxy's
+//! default: nginx and hotgate store none, HAProxy does. After a resumed handshake OpenSSL sends one ticket, hotgate two.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
