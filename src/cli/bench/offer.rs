@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn our_own_clients_offer_one_of_each() {
-        let folder = Folder::new().expect("a folder");
+        let folder = Folder::of_test("offer");
         let certificate = Certificate::make(&folder).expect("a certificate");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("bound");

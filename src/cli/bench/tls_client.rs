@@ -149,3 +149,79 @@ impl ServerCertVerifier for Known {
         vec![SignatureScheme::ECDSA_NISTP256_SHA256]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::{ServerConfig, ServerConnection};
+    use rustls_pki_types::PrivateKeyDer;
+
+    use super::super::certificate::{Certificate, NAME};
+    use super::super::process::Folder;
+    use super::*;
+
+    fn server(chain: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.expect("versions").with_no_client_auth();
+        let config = builder.with_single_cert(vec![chain], key);
+        Arc::new(config.expect("a key that fits"))
+    }
+
+    /// A handshake in memory, with the tickets behind it.
+    fn shake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<Negotiated, Error> {
+        let mut client = ClientConnection::new(client.clone(), name()).expect("a client");
+        let mut server = ServerConnection::new(server.clone()).expect("a server");
+        while client.wants_write() || server.wants_write() {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).expect("memory");
+            }
+            let mut wire = wire.as_slice();
+            while !wire.is_empty() {
+                server.read_tls(&mut wire).expect("memory");
+                server.process_new_packets().expect("a client of ours");
+            }
+            let mut wire = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut wire).expect("memory");
+            }
+            let mut wire = wire.as_slice();
+            while !wire.is_empty() {
+                client.read_tls(&mut wire).expect("memory");
+                client.process_new_packets()?;
+            }
+        }
+        Ok(Negotiated::of(&client).expect("a handshake"))
+    }
+
+    #[test]
+    fn tickets_and_the_certificate_are_what_clients_are_told() {
+        let folder = Folder::of_test("tls-client");
+        let certificate = Certificate::make(&folder).expect("a certificate");
+        let chain = CertificateDer::from_pem_file(&certificate.chain).expect("PEM");
+        let key = PrivateKeyDer::from_pem_file(&certificate.key).expect("PEM");
+        let known = server(chain, key);
+        for (tickets, second) in [
+            (Tickets::Dropped, HandshakeKind::Full),
+            (Tickets::Kept, HandshakeKind::Resumed),
+        ] {
+            let client = config(&certificate.chain, tickets).expect("a certificate");
+            let first = shake(&client, &known).expect("the certificate is known");
+            assert_eq!(first.kind, HandshakeKind::Full, "{tickets:?}");
+            let words = first.to_string();
+            assert_eq!(words, "TLSv1_3, TLS13_AES_128_GCM_SHA256, X25519");
+            for _ in 0..3 {
+                let next = shake(&client, &known).expect("the certificate is known");
+                assert_eq!(next.kind, second, "{tickets:?}");
+            }
+        }
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![NAME.to_owned()]).expect("a name");
+        let other = params.self_signed(&key).expect("signed").der().clone();
+        let other = server(other, PrivateKeyDer::Pkcs8(key.serialize_der().into()));
+        let client = config(&certificate.chain, Tickets::Dropped).expect("a certificate");
+        let refused = shake(&client, &other).expect_err("it is another");
+        assert!(refused.to_string().contains("another certificate"));
+    }
+}
