@@ -6,13 +6,15 @@
 mod support;
 
 use std::{
+    io::{Read, Write},
+    net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use serde_json::Value;
-use support::{app, hotgate::BINARY, hotgate::Folder};
+use support::{app, hotgate::BINARY, hotgate::Folder, tls::Authority};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -199,6 +201,196 @@ fn check_files(out: &Path, facts: &Value) {
     }
 }
 
+/// Asserts that the series says what was negotiated, and that it was what clients offer.
+#[track_caller]
+fn check_negotiated(series: &Value) {
+    let expected = "negotiated: TLSv1_3, TLS13_AES_128_GCM_SHA256, X25519; the certificate is of ECDSA on P-256";
+    let notes = list(series, "notes");
+    assert!(notes.iter().any(|note| note == expected), "{notes:?}");
+    let strange = |note: &&Value| note.as_str().is_some_and(|it| it.contains("wrk does not"));
+    assert_eq!(notes.iter().find(strange), None);
+}
+
+/// Asserts that the report has every proxy's configuration, with a certificate.
+#[track_caller]
+fn check_configs_of_tls(facts: &Value, contenders: &[&str]) {
+    let configs = facts["configs"].as_object().expect("an object");
+    assert_eq!(configs.len(), contenders.len(), "{configs:?}");
+    for name in contenders {
+        let of_it = |(key, _): &(&String, &Value)| key.starts_with(&format!("{name}, "));
+        let (key, text) = configs.iter().find(of_it).expect("it took part");
+        let text = text.as_str().unwrap_or_default();
+        assert!(
+            key.contains("tls") || key.contains("TLS"),
+            "{key} says nothing of it"
+        );
+        assert!(text.contains("bench.pem"), "{key}: {text}");
+    }
+}
+
+#[test]
+fn handshakes_beside_nginx_are_of_the_kind_that_was_asked() {
+    let nginx = or_skip!(app::program("nginx"));
+    let against = format!("nginx={}", nginx.display());
+    let mut arguments = vec!["--profile", "tls-handshake", "--json"];
+    arguments.extend(&SHORTEST[..4]);
+    arguments.extend(["--against", &against]);
+    let facts = facts(&arguments);
+    let series = list(&facts, "series");
+    assert_eq!(series.len(), 2, "full ones, and resumed ones");
+    for (series, kind) in series.iter().zip(["full", "resumed"]) {
+        let case = series["case"].as_str().unwrap_or_default();
+        assert!(case.starts_with(&format!("{kind} handshakes")), "{case}");
+        assert_eq!(series["load"], "hotgate bench-handshakes");
+        assert_eq!(names(series), ["nginx", "hotgate"]);
+        // Another kind would be an error.
+        list(series, "contenders").iter().for_each(check_contender);
+        check_negotiated(series);
+    }
+    check_configs_of_tls(&facts, &["nginx", "hotgate"]);
+}
+
+#[test]
+fn answers_over_tls_are_measured() {
+    or_skip!(app::program("nginx"));
+    or_skip!(app::program("wrk"));
+    let mut arguments = vec!["--profile", "tls-keepalive,tls-body-1m", "--json"];
+    arguments.extend(SHORTEST);
+    let facts = facts(&arguments);
+    let series = list(&facts, "series");
+    let profiles: Vec<&str> = series
+        .iter()
+        .filter_map(|it| it["profile"].as_str())
+        .collect();
+    assert_eq!(profiles, ["tls-keepalive", "tls-body-1m"]);
+    for series in series {
+        list(series, "contenders").iter().for_each(check_contender);
+        check_negotiated(series);
+    }
+    assert_eq!(series[0]["clients"], 64, "--clients is of keepalive");
+    assert_eq!(names(&series[0]), ["nginx", "hotgate", "hotgate-auto"]);
+    check_ratios(&series[0]);
+    assert_eq!(names(&series[1]), ["nginx", "hotgate"]);
+    for contender in list(&series[1], "contenders") {
+        let cpu = contender["summary"]["cpu_seconds_per_gb"].as_f64();
+        assert!(cpu.is_some_and(|it| it > 0.0), "{contender}");
+    }
+    check_configs_of_tls(&facts, &["nginx", "hotgate", "hotgate-auto"]);
+}
+
+#[test]
+fn idle_connections_over_tls_are_weighed() {
+    let nginx = or_skip!(app::program("nginx"));
+    let _turn = TURN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    // With so few descriptors there are few connections.
+    let script = format!(
+        "ulimit -n 400 && exec {BINARY} bench --profile idle-10k --tls --rounds 1 --json --against nginx={}",
+        nginx.display()
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let facts: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let [series] = list(&facts, "series") else {
+        panic!("one series was asked for: {facts}")
+    };
+    assert_eq!(series["case"], "72 idle connections over TLS");
+    assert_eq!(names(series), ["nginx", "hotgate"]);
+    for contender in list(series, "contenders") {
+        assert_eq!(contender["summary"]["connections"], 72.0, "{contender}");
+    }
+    check_negotiated(series);
+    check_configs_of_tls(&facts, &["nginx", "hotgate"]);
+}
+
+/// A server that answers every request and gives no tickets.
+fn start_without_tickets(folder: &Folder) -> (std::net::SocketAddr, std::path::PathBuf) {
+    let leaf = Authority::new("test root").server(&["bench.test"]);
+    let (chain, _) = leaf.write(folder.path(), "leaf");
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain.clone(), leaf.private_key())
+        .expect("a key");
+    config.send_tls13_tickets = 0;
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(config.clone()).expect("a connection");
+            let mut stream = rustls::StreamOwned::new(connection, socket);
+            // A client that goes away ends its connection and nothing else.
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    (address, chain)
+}
+
+#[test]
+fn a_handshake_of_another_kind_is_an_error() {
+    let folder = Folder::new();
+    let (address, chain) = start_without_tickets(&folder);
+    let handshakes = |kind: &str| -> Value {
+        let output = Command::new(BINARY)
+            .args(["bench-handshakes", "--seconds", "1", "--clients", "2"])
+            .args(["--kind", kind, "--target", &address.to_string()])
+            .arg("--certificate")
+            .arg(&chain)
+            .output()
+            .expect("hotgate starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    let full = handshakes("full");
+    assert_eq!(full["errors"], 0, "{full}");
+    assert!(full["requests"].as_u64() > Some(0), "{full}");
+    let resumed = handshakes("resumed");
+    assert_eq!(resumed["requests"], 0, "{resumed}");
+    assert!(resumed["wrong_kind"].as_u64() > Some(0), "{resumed}");
+    assert_eq!(resumed["wrong_kind"], resumed["errors"], "{resumed}");
+}
+
+#[test]
+fn a_certificate_that_is_not_known_is_a_fault() {
+    let folder = Folder::new();
+    let (address, _) = start_without_tickets(&folder);
+    let other = Authority::new("test root").server(&["bench.test"]);
+    let (chain, _) = other.write(folder.path(), "other");
+    let output = Command::new(BINARY)
+        .args(["bench-handshakes", "--seconds", "1", "--clients", "1"])
+        .args(["--kind", "resumed", "--target", &address.to_string()])
+        .arg("--certificate")
+        .arg(&chain)
+        .output()
+        .expect("hotgate starts");
+    refused(&output, 1, &["another certificate"]);
+}
+
+#[test]
+fn tls_where_it_has_no_meaning_is_a_fault_of_usage() {
+    let alone = "it is for `--profile idle-10k` alone";
+    let words = ["--tls has no meaning for keepalive", alone];
+    refused(&run(&["--tls", "--profile", "keepalive"]), 2, &words);
+    let words = ["--tls has no meaning for start", alone];
+    refused(&run(&["--profile", "idle-10k,start", "--tls"]), 2, &words);
+    let words = ["tls-handshake, which is over TLS by itself", alone];
+    refused(&run(&["--tls", "--profile", "tls-handshake"]), 2, &words);
+    refused(&run(&["--tls"]), 2, &["for all profiles", alone]);
+}
+
 #[test]
 fn a_start_is_weighed_without_wrk() {
     let nginx = or_skip!(app::program("nginx"));
@@ -229,6 +421,8 @@ fn an_unknown_profile_is_answered_with_those_that_are_known() {
         "latency",
     ];
     refused(&run(&["--profile", "keepalife"]), 2, &known);
+    let known = ["tls-keepalive", "tls-handshake", "tls-body-1m"];
+    refused(&run(&["--profile", "tls"]), 2, &known);
     let known = ["idle-10k", "sites-10k", "websocket-idle", "start"];
     refused(&run(&["--profile", "keepalive,all"]), 2, &known);
 }

@@ -97,6 +97,9 @@ enum Verb {
     /// The load at a fixed rate of `bench`
     #[command(hide = true)]
     BenchPaced(bench::PacedArgs),
+    /// The load of handshakes of `bench`
+    #[command(hide = true)]
+    BenchHandshakes(bench::HandshakesArgs),
     /// Print the version; with -v what it runs on
     Version,
     /// Serve a site without a file, each check said aloud; without HOST a demonstration on http://localhost:8080
@@ -144,6 +147,7 @@ pub fn main() -> ExitCode {
         Verb::Bench(args) => bench::bench(&args, json),
         Verb::BenchOrigin(args) => bench::origin(&args),
         Verb::BenchPaced(args) => bench::paced(&args),
+        Verb::BenchHandshakes(args) => bench::handshakes(&args),
         Verb::Version => version::version(verbose > 0, json),
         Verb::Routes => routes::routes(&config, json),
         Verb::Quick(args) => quick::quick(&args),

@@ -2,9 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
 use super::origin::WEBSOCKET_KEY;
+use super::tls_client::{Negotiated, name};
 
 /// The longest wait for an answer, also of a machine that is busy with ten thousand others.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -13,7 +17,12 @@ const HEAD_OCTETS_MAX: usize = 16 << 10;
 
 /// One connection.
 pub(super) struct Client {
-    stream: TcpStream,
+    stream: Stream,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// An answer.
@@ -31,11 +40,35 @@ impl Client {
     ///
     /// As connect(2).
     pub(super) fn connect(address: SocketAddr) -> io::Result<Client> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_MAX))?;
-        stream.set_write_timeout(Some(ANSWER_MAX))?;
+        let stream = Stream::Plain(open(address)?);
         Ok(Client { stream })
+    }
+
+    /// Connects, and shakes hands to the end.
+    ///
+    /// # Errors
+    ///
+    /// As connect(2), or the handshake fails.
+    pub(super) fn connect_over_tls(
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+    ) -> io::Result<Client> {
+        let mut socket = open(address)?;
+        let connection = ClientConnection::new(config.clone(), name());
+        let mut connection = connection.map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        let stream = Stream::Tls(Box::new(StreamOwned::new(connection, socket)));
+        Ok(Client { stream })
+    }
+
+    /// What the handshake came to; `None` of a plain connection.
+    pub(super) fn negotiated(&self) -> Option<Negotiated> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Negotiated::of(&stream.conn),
+        }
     }
 
     /// Asks for a path and waits for the answer.
@@ -46,6 +79,23 @@ impl Client {
     pub(super) fn ask(&mut self, host: &str, path: &str) -> io::Result<Answer> {
         self.send(host, path)?;
         self.receive()
+    }
+
+    /// Asks for a path on a connection that is to end with the answer.
+    ///
+    /// # Errors
+    ///
+    /// The connection breaks, or the answer is none.
+    pub(super) fn ask_last(&mut self, host: &str, path: &str) -> io::Result<Answer> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        self.stream.write_all(request.as_bytes())?;
+        self.receive()
+    }
+
+    /// Waits until the other side has closed, however it does that.
+    pub(super) fn wait_for_end(mut self) {
+        let mut rest = [0; 512];
+        while self.stream.read(&mut rest).is_ok_and(|count| count > 0) {}
     }
 
     /// Asks for a path; the answer is waited for later.
@@ -124,6 +174,39 @@ impl Client {
             if octets.len() > HEAD_OCTETS_MAX {
                 return Err(io::ErrorKind::InvalidData.into());
             }
+        }
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    stream.set_write_timeout(Some(ANSWER_MAX))?;
+    Ok(stream)
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(into),
+            Stream::Tls(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(octets),
+            Stream::Tls(stream) => stream.write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -1,13 +1,19 @@
 //! Those that are compared: the rivals, and hotgate in each of its ways.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
 
+use rustls::ClientConfig;
+
+use super::certificate::{Certificate, NAME};
 use super::client::Client;
 use super::fault::Fault;
 use super::process::{Folder, Process, free_address};
 use super::programs::{Kind, Program};
 use super::setups::{self, Setup, Sites, site_name};
+use super::tls_client::{Negotiated, Tickets, config};
 use crate::config::Backend;
 
 /// One of them.
@@ -43,6 +49,10 @@ pub(super) struct Running {
     pub(super) process: Process,
     /// How it was set up.
     pub(super) config: String,
+    /// What it shows, if it speaks TLS.
+    pub(super) tls: Option<Certificate>,
+    /// How it is spoken to then.
+    asker: Option<Arc<ClientConfig>>,
 }
 
 impl Contender {
@@ -69,7 +79,7 @@ impl Contender {
     /// It does not get so far.
     pub(super) fn start(
         &self,
-        setup: Setup,
+        setup: Setup<'_>,
         cores: &[usize],
         folder: &Folder,
     ) -> Result<Running, Fault> {
@@ -111,6 +121,7 @@ impl Contender {
                 (command, text)
             }
         };
+        let asker = setup.tls.map(config_of).transpose()?;
         let mut process = Process::start(&label, command, cores, folder)?;
         process.wait_ready(setup.listen)?;
         Ok(Running {
@@ -118,34 +129,83 @@ impl Contender {
             address: setup.listen,
             process,
             config,
+            tls: setup.tls.cloned(),
+            asker,
         })
     }
 }
 
 impl Running {
-    /// Asks it for what the load will ask for, and looks at the answer.
+    /// Connects to it as its clients do.
+    ///
+    /// # Errors
+    ///
+    /// As connect(2), or the handshake fails.
+    pub(super) fn connect(&self) -> io::Result<Client> {
+        match &self.asker {
+            None => Client::connect(self.address),
+            Some(config) => Client::connect_over_tls(self.address, config),
+        }
+    }
+
+    /// Its name as clients say it, where it takes every host.
+    pub(super) fn host(&self) -> String {
+        match self.tls {
+            None => self.address.to_string(),
+            Some(_) => NAME.to_owned(),
+        }
+    }
+
+    /// Asks it for what the load will ask for, looks at the answer, and says what a handshake with it came to.
     ///
     /// # Errors
     ///
     /// The answer is not the origin's.
-    pub(super) fn check(&self, sites: Sites) -> Result<(), Fault> {
+    pub(super) fn check(&self, sites: Sites) -> Result<Option<Negotiated>, Fault> {
         let wrong = |why: String| Fault::Answer {
             name: self.name.clone(),
             why,
         };
         let host = match sites {
-            Sites::Any => self.address.to_string(),
+            Sites::Any => self.host(),
             Sites::Named(count) => site_name(count.saturating_sub(1)),
         };
-        let answer = Client::connect(self.address).and_then(|mut client| client.ask(&host, "/"));
-        let answer = answer.map_err(|error| wrong(error.to_string()))?;
+        let asked = self.connect().and_then(|mut client| {
+            let answer = client.ask(&host, "/")?;
+            Ok((answer, client.negotiated()))
+        });
+        let (answer, negotiated) = asked.map_err(|error| wrong(error.to_string()))?;
         match (answer.status, answer.content.len()) {
-            (200, 128) => Ok(()),
+            (200, 128) => Ok(negotiated),
             (status, octets) => Err(wrong(format!(
                 "200 with 128 octets was expected, got {status} with {octets}"
             ))),
         }
     }
+}
+
+/// Of which two a ratio is made: each of ours beside each rival, and those of ours that pipeline beside those that do
+/// not. Places in `contenders`, ours first.
+pub(super) fn pairs(contenders: &[&Contender]) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    for (ours, contender) in contenders
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| one.is_ours())
+    {
+        for (theirs, rival) in contenders.iter().enumerate() {
+            if !rival.is_ours() || (contender.pipelines() && theirs + 1 == ours) {
+                pairs.push((ours, theirs));
+            }
+        }
+    }
+    pairs
+}
+
+/// A client of one connection: it has no use for tickets.
+fn config_of(certificate: &Certificate) -> Result<Arc<ClientConfig>, Fault> {
+    let doing = format!("reading {}", certificate.chain.display());
+    config(&certificate.chain, Tickets::Dropped).map_err(Fault::while_doing(doing))
 }
 
 /// The command that runs this binary.
@@ -183,4 +243,36 @@ pub(super) fn start_origin(
     )?;
     process.wait_ready(address)?;
     Ok((process, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn ours_are_compared_with_rivals_and_pipelining_with_none() {
+        let program = Program {
+            name: "nginx",
+            path: PathBuf::new(),
+            version: String::new(),
+        };
+        let rival = Contender {
+            name: "nginx".to_owned(),
+            what: What::Rival(Kind::Nginx, program),
+        };
+        let ours = |pipelines| Contender {
+            name: "hotgate".to_owned(),
+            what: What::Hotgate {
+                backend: Backend::IoUring,
+                pipelines,
+            },
+        };
+        let (off, auto) = (ours(false), ours(true));
+        assert_eq!(pairs(&[&rival, &off]), [(1, 0)]);
+        assert_eq!(pairs(&[&rival, &off, &auto]), [(1, 0), (2, 0), (2, 1)]);
+        assert_eq!(pairs(&[&rival, &rival, &off]), [(2, 0), (2, 1)]);
+        assert!(pairs(&[&off]).is_empty());
+    }
 }

@@ -15,6 +15,7 @@ use super::metric::{Metric, Reading};
 use super::process::{Folder, pause};
 use super::series::Column;
 use super::setups::{Setup, Sites};
+use super::tls_client::Negotiated;
 use crate::cli::talk::mention;
 
 /// Connections that a profile would like to have.
@@ -33,10 +34,22 @@ const HELD_MAX: Duration = Duration::from_secs(60);
 pub(super) enum Connections {
     /// Each has made a request; then all are busy at once.
     Plain,
+    /// The same over TLS.
+    Tls,
     /// Each is a WebSocket that has echoed.
     WebSocket,
     /// There are none: what a start takes.
     None,
+}
+
+/// What came of all weighings.
+pub(super) struct Weighed {
+    /// A column for each contender, in their order.
+    pub(super) columns: Vec<Column>,
+    /// How each was set up, in the same order.
+    pub(super) configs: Vec<String>,
+    /// What a handshake with each came to.
+    pub(super) negotiated: Vec<Negotiated>,
 }
 
 /// How many connections so many descriptors a process allow: a proxy may need two for each.
@@ -56,10 +69,12 @@ pub(super) fn weigh(
     contenders: &[&Contender],
     connections: Connections,
     rounds: usize,
-    setup: Setup,
+    setup: Setup<'_>,
     cores: &Cores,
     folder: &Folder,
-) -> Result<Vec<Column>, Fault> {
+) -> Result<Weighed, Fault> {
+    let mut configs = vec![String::new(); contenders.len()];
+    let mut negotiated = Vec::new();
     let mut columns: Vec<Column> = contenders
         .iter()
         .map(|contender| Column {
@@ -71,16 +86,24 @@ pub(super) fn weigh(
         for turn in 0..contenders.len() {
             let index = (turn + round) % contenders.len();
             let running = contenders[index].start(setup, &cores.proxy, folder)?;
+            if connections != Connections::None {
+                negotiated.extend(running.check(Sites::Any)?);
+            }
             let reading = match connections {
                 Connections::None => start(&running)?,
-                Connections::Plain => plain(&running, setup)?,
+                Connections::Plain | Connections::Tls => busy_and_idle(&running, setup)?,
                 Connections::WebSocket => websockets(&running, setup)?,
             };
             tell(round, rounds, &running, &reading);
+            configs[index].clone_from(&running.config);
             columns[index].readings.push(reading);
         }
     }
-    Ok(columns)
+    Ok(Weighed {
+        columns,
+        configs,
+        negotiated,
+    })
 }
 
 fn start(running: &Running) -> Result<Reading, Fault> {
@@ -88,14 +111,13 @@ fn start(running: &Running) -> Result<Reading, Fault> {
     Ok(Reading::from([(Metric::PrivateDirty, memory(running)?)]))
 }
 
-fn plain(running: &Running, setup: Setup) -> Result<Reading, Fault> {
-    running.check(Sites::Any)?;
+fn busy_and_idle(running: &Running, setup: Setup<'_>) -> Result<Reading, Fault> {
     pause(REST);
     let before = memory(running)?;
-    let host = running.address.to_string();
+    let host = running.host();
     let mut clients = Vec::with_capacity(setup.connections);
     for number in 0..setup.connections {
-        let asked = Client::connect(running.address).and_then(|mut client| {
+        let asked = running.connect().and_then(|mut client| {
             let answer = client.ask(&host, "/")?;
             Ok((client, answer))
         });
@@ -159,14 +181,13 @@ fn release_when_all_are_held(
     }
 }
 
-fn websockets(running: &Running, setup: Setup) -> Result<Reading, Fault> {
-    running.check(Sites::Any)?;
+fn websockets(running: &Running, setup: Setup<'_>) -> Result<Reading, Fault> {
     pause(REST);
     let before = memory(running)?;
-    let host = running.address.to_string();
+    let host = running.host();
     let mut clients = Vec::with_capacity(setup.connections);
     for number in 0..setup.connections {
-        let opened = Client::connect(running.address).and_then(|mut client| {
+        let opened = running.connect().and_then(|mut client| {
             client.become_websocket(&host)?;
             Ok(client)
         });

@@ -1,4 +1,6 @@
-//! Load: wrk as fast as it goes; oha, or where it is missing our own generator, at a fixed rate.
+//! Load: wrk as fast as it goes; oha, or where it is missing our own generator, at a fixed rate; handshakes by another.
+//!
+//! wrk speaks TLS as OpenSSL does; what it offers is ours to say, in a file of its own.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,11 +9,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::certificate::Certificate;
 use super::contender::ourselves;
 use super::fault::Fault;
+use super::handshakes::Handshake;
 use super::process::{Folder, output};
 use super::programs::Program;
 use super::setups::site_name;
+use super::tls_client::OPENSSL_CONF;
 
 /// How much longer than it was told a generator may take.
 const OVERTIME_MAX: Duration = Duration::from_secs(30);
@@ -33,7 +38,7 @@ pub(super) enum Traffic {
 
 /// How a generator asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Demand {
+pub(super) struct Demand<'a> {
     /// Whom.
     pub(super) address: SocketAddr,
     /// For what.
@@ -42,6 +47,8 @@ pub(super) struct Demand {
     pub(super) clients: usize,
     /// For so long (s).
     pub(super) seconds: u64,
+    /// Over TLS, if it shows this.
+    pub(super) tls: Option<&'a Certificate>,
 }
 
 /// What came of it.
@@ -95,13 +102,20 @@ end
 /// It fails, or says what cannot be read.
 pub(super) fn wrk(
     program: &Program,
-    demand: &Demand,
+    demand: &Demand<'_>,
     threads: usize,
     cores: &[usize],
     folder: &Folder,
 ) -> Result<Load, Fault> {
     let script = folder.write("load.lua", &script(demand.traffic))?;
     let mut command = Command::new(&program.path);
+    let scheme = match demand.tls {
+        None => "http",
+        Some(_) => {
+            command.env("OPENSSL_CONF", folder.write("openssl.cnf", OPENSSL_CONF)?);
+            "https"
+        }
+    };
     let threads = threads.min(demand.clients).max(1);
     command
         .arg(format!("-t{threads}"))
@@ -109,7 +123,11 @@ pub(super) fn wrk(
         .arg(format!("-d{}s", demand.seconds))
         .args(["--timeout", "10s", "--latency", "--script"])
         .arg(script)
-        .arg(format!("http://{}{}", demand.address, path(demand.traffic)));
+        .arg(format!(
+            "{scheme}://{}{}",
+            demand.address,
+            path(demand.traffic)
+        ));
     let text = output("wrk", command, cores, limit(demand))?;
     of_wrk(&text).ok_or(Fault::Load {
         program: "wrk",
@@ -124,7 +142,7 @@ pub(super) fn wrk(
 /// The generator fails, or says what cannot be read.
 pub(super) fn paced(
     pacer: &Pacer,
-    demand: &Demand,
+    demand: &Demand<'_>,
     rate: f64,
     cores: &[usize],
 ) -> Result<Load, Fault> {
@@ -161,16 +179,52 @@ pub(super) fn paced(
                 .arg(demand.seconds.to_string())
                 .arg("--path")
                 .arg(path(demand.traffic));
-            let text = output("bench-paced", command, cores, limit(demand))?;
-            of_paced(&text).ok_or(Fault::Load {
-                program: "bench-paced",
-                why: format!("its numbers are missing in: {text}"),
-            })
+            ours("bench-paced", command, demand, cores)
         }
     }
 }
 
-fn limit(demand: &Demand) -> Duration {
+/// Has connections over TLS made with handshakes of one kind, on these cores.
+///
+/// # Errors
+///
+/// The generator fails, or says what cannot be read.
+pub(super) fn handshakes(
+    kind: Handshake,
+    certificate: &Certificate,
+    demand: &Demand<'_>,
+    cores: &[usize],
+) -> Result<Load, Fault> {
+    let mut command = ourselves()?;
+    command
+        .arg("bench-handshakes")
+        .arg("--target")
+        .arg(demand.address.to_string())
+        .arg("--kind")
+        .arg(kind.name())
+        .arg("--certificate")
+        .arg(&certificate.chain)
+        .arg("--clients")
+        .arg(demand.clients.to_string())
+        .arg("--seconds")
+        .arg(demand.seconds.to_string());
+    ours("bench-handshakes", command, demand, cores)
+}
+
+fn ours(
+    program: &'static str,
+    command: Command,
+    demand: &Demand<'_>,
+    cores: &[usize],
+) -> Result<Load, Fault> {
+    let text = output(program, command, cores, limit(demand))?;
+    of_ours(&text).ok_or(Fault::Load {
+        program,
+        why: format!("its numbers are missing in: {text}"),
+    })
+}
+
+fn limit(demand: &Demand<'_>) -> Duration {
     Duration::from_secs(demand.seconds) + OVERTIME_MAX
 }
 
@@ -250,7 +304,7 @@ fn of_oha(text: &str) -> Option<Load> {
     })
 }
 
-fn of_paced(text: &str) -> Option<Load> {
+fn of_ours(text: &str) -> Option<Load> {
     let value: Value = serde_json::from_str(text).ok()?;
     let number = |name: &str| value[name].as_f64();
     Some(Load {
@@ -298,6 +352,15 @@ mod tests {
         );
         assert_eq!((load.p50_us, load.p99_us), (1000.0, 4500.0));
         assert_eq!(of_oha("{}"), None);
+    }
+
+    #[test]
+    fn our_own_numbers() {
+        let text = r#"{"requests": 3, "seconds": 1.5, "p50_us": 200, "p99_us": 300, "errors": 4, "wrong_kind": 3}"#;
+        let load = of_ours(text).expect("numbers");
+        assert_eq!((load.requests, load.seconds, load.errors), (3.0, 1.5, 4.0));
+        assert_eq!((load.p50_us, load.p99_us), (200.0, 300.0));
+        assert_eq!(of_ours(r#"{"requests": 3}"#), None);
     }
 
     #[test]

@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::contender::{Contender, Running, start_origin};
+use super::certificate::Certificate;
+use super::contender::{Contender, Running, pairs, start_origin};
 use super::cores::Cores;
 use super::fault::Fault;
+use super::handshakes::Handshake;
 use super::idle::{Connections, connections_for, weigh};
 use super::load::Pacer;
 use super::metric::Metric;
+use super::offer;
 use super::process::{Folder, Process};
 use super::profile::{LATENCY_RATE, PACED_SHARE, Profile, SITES, START_WORKERS, WEIGHINGS_MAX};
 use super::programs::Program;
 use super::rounds::{Generator, STEAL_MAX, Work, measure};
 use super::series::{Column, Series};
 use super::setups::{Setup, Sites};
+use super::tls_client::Negotiated;
 use crate::cli::talk::mention;
 
 /// Downstream connections that a proxy under load is set up for.
@@ -38,6 +42,10 @@ pub(super) struct Bench {
     pub(super) usable: Vec<usize>,
     /// Clients of `keepalive`, one series each.
     pub(super) clients: Vec<usize>,
+    /// What `idle-10k` weighs.
+    pub(super) idle: Connections,
+    /// What is shown over TLS.
+    pub(super) certificate: Certificate,
     /// How long a proxy is asked in a round (s).
     pub(super) seconds: u64,
     /// Rounds that are to count.
@@ -55,6 +63,8 @@ struct Stage {
     running: Vec<Running>,
     origin: SocketAddr,
     pairs: Vec<(usize, usize)>,
+    /// What a handshake with each came to.
+    negotiated: Vec<Negotiated>,
     _process: Process,
 }
 
@@ -78,14 +88,20 @@ impl Bench {
             Profile::Keepalive => self.keepalive(workers, &cores)?,
             Profile::Sites10k => vec![self.sites(workers, &cores)?],
             Profile::Idle10k => {
-                vec![self.weighing(profile, Connections::Plain, workers, &cores)?]
+                vec![self.weighing(profile, self.idle, workers, &cores)?]
             }
             Profile::WebsocketIdle => {
                 vec![self.weighing(profile, Connections::WebSocket, workers, &cores)?]
             }
             Profile::Start => vec![self.weighing(profile, Connections::None, workers, &cores)?],
             Profile::Latency => vec![self.latency(workers, &cores)?],
-            Profile::Body64k | Profile::Body1m | Profile::Upload1m | Profile::NewConnection => {
+            Profile::TlsHandshake => self.handshakes(workers, &cores)?,
+            Profile::Body64k
+            | Profile::Body1m
+            | Profile::Upload1m
+            | Profile::NewConnection
+            | Profile::TlsKeepalive
+            | Profile::TlsBody1m => {
                 vec![self.plain(profile, workers, &cores)?]
             }
         };
@@ -132,8 +148,30 @@ impl Bench {
         let stage = self.stage(profile, workers, cores)?;
         let clients = profile.clients();
         let case = format!("{clients} clients, as fast as they go");
-        let generator = Generator::Wrk(self.wrk()?);
-        self.series(profile, case, clients, generator, workers, cores, &stage)
+        let wrk = self.wrk()?;
+        let generator = Generator::Wrk(wrk);
+        let mut series = self.series(profile, case, clients, generator, workers, cores, &stage)?;
+        if profile.is_over_tls() {
+            let offer = offer::of_wrk(wrk, &self.certificate, &cores.load, &self.folder)?;
+            series.notes.extend(offer.note());
+        }
+        Ok(series)
+    }
+
+    /// Full ones and resumed ones, each in a series of its own.
+    fn handshakes(&mut self, workers: usize, cores: &Cores) -> Result<Vec<Series>, Fault> {
+        let profile = Profile::TlsHandshake;
+        let stage = self.stage(profile, workers, cores)?;
+        let clients = profile.clients();
+        let all = [Handshake::Full, Handshake::Resumed].map(|kind| {
+            let case = format!(
+                "{} handshakes, {clients} clients, as fast as they go",
+                kind.name()
+            );
+            let generator = Generator::Handshakes(kind, &self.certificate);
+            self.series(profile, case, clients, generator, workers, cores, &stage)
+        });
+        all.into_iter().collect()
     }
 
     fn latency(&mut self, workers: usize, cores: &Cores) -> Result<Series, Fault> {
@@ -151,7 +189,7 @@ impl Bench {
         let mut stage = self.stage(profile, workers, cores)?;
         let count = stage.running.len();
         let origin = stage.origin;
-        let mut many = self.start(profile, Sites::Named(SITES), workers, origin, cores)?;
+        let (mut many, _) = self.start(profile, Sites::Named(SITES), workers, origin, cores)?;
         for running in &mut stage.running {
             running.name += ", 1 site";
         }
@@ -185,6 +223,7 @@ impl Bench {
         let (wanted, case) = match connections {
             Connections::None => (START_CONNECTIONS, "after a start, nothing asked".to_owned()),
             Connections::Plain => (allowed, format!("{allowed} idle connections")),
+            Connections::Tls => (allowed, format!("{allowed} idle connections over TLS")),
             Connections::WebSocket => (allowed, format!("{allowed} idle WebSockets")),
         };
         if wanted == 0 {
@@ -208,10 +247,20 @@ impl Bench {
             workers,
             connections: wanted,
             sites: Sites::Any,
+            tls: (connections == Connections::Tls).then_some(&self.certificate),
         };
-        let columns = weigh(&contenders, connections, rounds, setup, cores, &self.folder)?;
+        let weighed = weigh(&contenders, connections, rounds, setup, cores, &self.folder)?;
         let pairs = pairs(&contenders);
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = told(&weighed.negotiated).into_iter().collect();
+        for (column, config) in weighed.columns.iter().zip(&weighed.configs) {
+            let of_tls = setup.tls.map_or("", |_| " --tls");
+            let key = format!(
+                "{}, {workers} worker(s), {}{of_tls}",
+                column.name,
+                profile.name()
+            );
+            self.configs.insert(key, shortened(config));
+        }
         if connections != Connections::None && wanted < 10_000 {
             notes.push(format!(
                 "{wanted} connections and not 10000: a process may have {} descriptors, and a proxy needs two for each",
@@ -230,7 +279,7 @@ impl Bench {
             cores: cores.clone(),
             load: "none".to_owned(),
             is_saturating: false,
-            columns,
+            columns: weighed.columns,
             pairs,
             void_rounds: 0,
             notes,
@@ -265,7 +314,7 @@ impl Bench {
             rounds: self.rounds,
         };
         let measured = measure(&stage.running, &work, cores, &self.folder)?;
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = told(&stage.negotiated).into_iter().collect();
         if measured.stolen_rounds > 0 {
             notes.push(format!(
                 "in {} round(s) more than {:.0} % of the cores' time was stolen, and they count all the same: {} had \
@@ -290,7 +339,7 @@ impl Bench {
             clients,
             cores: cores.clone(),
             load: generator.name(),
-            is_saturating: matches!(generator, Generator::Wrk(_)),
+            is_saturating: generator.is_saturating(),
             columns: measured.columns,
             pairs: stage.pairs.clone(),
             void_rounds: measured.void_rounds,
@@ -301,10 +350,11 @@ impl Bench {
     /// Starts an origin and, in front of it, every contender of the profile.
     fn stage(&mut self, profile: Profile, workers: usize, cores: &Cores) -> Result<Stage, Fault> {
         let (process, origin) = start_origin(cores.load_threads(), &cores.load, &self.folder)?;
-        let running = self.start(profile, Sites::Any, workers, origin, cores)?;
+        let (running, negotiated) = self.start(profile, Sites::Any, workers, origin, cores)?;
         Ok(Stage {
             running,
             origin,
+            negotiated,
             pairs: pairs(&self.contenders_of(profile)),
             _process: process,
         })
@@ -317,18 +367,19 @@ impl Bench {
         workers: usize,
         origin: SocketAddr,
         cores: &Cores,
-    ) -> Result<Vec<Running>, Fault> {
+    ) -> Result<(Vec<Running>, Vec<Negotiated>), Fault> {
         let setup = Setup {
             listen: origin,
             origin,
             workers,
             connections: CONNECTIONS,
             sites,
+            tls: profile.is_over_tls().then_some(&self.certificate),
         };
-        let mut all = Vec::new();
+        let (mut all, mut negotiated) = (Vec::new(), Vec::new());
         for contender in self.contenders_of(profile) {
             let running = contender.start(setup, &cores.proxy, &self.folder)?;
-            running.check(sites)?;
+            negotiated.extend(running.check(sites)?);
             all.push(running);
         }
         for running in &all {
@@ -336,12 +387,13 @@ impl Bench {
                 Sites::Any => "",
                 Sites::Named(_) => ", sites-10k",
             };
-            let key = format!("{}, {workers} worker(s){of_sites}", running.name);
+            let of_tls = running.tls.as_ref().map_or("", |_| ", over TLS");
+            let key = format!("{}, {workers} worker(s){of_sites}{of_tls}", running.name);
             self.configs
                 .entry(key)
                 .or_insert_with(|| shortened(&running.config));
         }
-        Ok(all)
+        Ok((all, negotiated))
     }
 
     fn contenders_of(&self, profile: Profile) -> Vec<&Contender> {
@@ -360,21 +412,16 @@ impl Bench {
     }
 }
 
-/// Each of ours beside each rival, and those of ours that pipeline beside those that do not.
-fn pairs(contenders: &[&Contender]) -> Vec<(usize, usize)> {
-    let mut pairs = Vec::new();
-    for (ours, contender) in contenders
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| one.is_ours())
-    {
-        for (theirs, rival) in contenders.iter().enumerate() {
-            if !rival.is_ours() || (contender.pipelines() && theirs + 1 == ours) {
-                pairs.push((ours, theirs));
-            }
-        }
-    }
-    pairs
+/// What was negotiated: the same with everybody, because clients leave no choice; else everything is said.
+fn told(negotiated: &[Negotiated]) -> Option<String> {
+    let mut said: Vec<String> = negotiated.iter().map(Negotiated::to_string).collect();
+    said.dedup();
+    (!said.is_empty()).then(|| {
+        format!(
+            "negotiated: {}; the certificate is of ECDSA on P-256",
+            said.join(" and ")
+        )
+    })
 }
 
 fn sharing(cores: &Cores, workers: usize) -> Option<String> {
@@ -410,37 +457,7 @@ fn shortened(config: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use super::super::contender::What;
-    use super::super::programs::Kind;
     use super::*;
-    use crate::config::Backend;
-
-    #[test]
-    fn ours_are_compared_with_rivals_and_pipelining_with_none() {
-        let program = Program {
-            name: "nginx",
-            path: PathBuf::new(),
-            version: String::new(),
-        };
-        let rival = Contender {
-            name: "nginx".to_owned(),
-            what: What::Rival(Kind::Nginx, program),
-        };
-        let ours = |pipelines| Contender {
-            name: "hotgate".to_owned(),
-            what: What::Hotgate {
-                backend: Backend::IoUring,
-                pipelines,
-            },
-        };
-        let (off, auto) = (ours(false), ours(true));
-        assert_eq!(pairs(&[&rival, &off]), [(1, 0)]);
-        assert_eq!(pairs(&[&rival, &off, &auto]), [(1, 0), (2, 0), (2, 1)]);
-        assert_eq!(pairs(&[&rival, &rival, &off]), [(2, 0), (2, 1)]);
-        assert!(pairs(&[&off]).is_empty());
-    }
 
     #[test]
     fn long_configurations_are_cut() {

@@ -48,7 +48,18 @@ impl Folder {
     ///
     /// As mkdir(2).
     pub(super) fn new() -> Result<Folder, Fault> {
-        let path = std::env::temp_dir().join(format!("hotgate-bench-{}", std::process::id()));
+        Folder::at(format!("hotgate-bench-{}", std::process::id()))
+    }
+
+    /// One for a test, which shares its process with others.
+    #[cfg(test)]
+    pub(super) fn of_test(name: &str) -> Folder {
+        let made = Folder::at(format!("hotgate-bench-{}-{name}", std::process::id()));
+        made.expect("the folder for temporary files can be written to")
+    }
+
+    fn at(name: String) -> Result<Folder, Fault> {
+        let path = std::env::temp_dir().join(name);
         let doing = format!("making the folder {}", path.display());
         DirBuilder::new()
             .mode(0o700)

@@ -20,6 +20,13 @@ pub(super) enum Profile {
     Upload1m,
     /// A connection for each request
     NewConnection,
+    /// Small answers on kept connections over TLS
+    TlsKeepalive,
+    /// A connection over TLS for each request: full handshakes, and resumed ones
+    TlsHandshake,
+    /// Answers of 1 MiB over TLS
+    #[value(name = "tls-body-1m")]
+    TlsBody1m,
     /// Small answers at a rate that keeps nobody busy
     Latency,
     /// Memory of ten thousand idle connections, fresh and after all were busy at once
@@ -54,6 +61,9 @@ impl Profile {
             Profile::Body1m => "body-1m",
             Profile::Upload1m => "upload-1m",
             Profile::NewConnection => "new-connection",
+            Profile::TlsKeepalive => "tls-keepalive",
+            Profile::TlsHandshake => "tls-handshake",
+            Profile::TlsBody1m => "tls-body-1m",
             Profile::Latency => "latency",
             Profile::Idle10k => "idle-10k",
             Profile::Sites10k => "sites-10k",
@@ -66,11 +76,12 @@ impl Profile {
     pub(super) fn traffic(self) -> Traffic {
         match self {
             Profile::Body64k => Traffic::Octets(64 << 10),
-            Profile::Body1m => Traffic::Octets(1 << 20),
+            Profile::Body1m | Profile::TlsBody1m => Traffic::Octets(1 << 20),
             Profile::Upload1m => Traffic::Upload(1 << 20),
-            Profile::NewConnection => Traffic::Closing,
+            Profile::NewConnection | Profile::TlsHandshake => Traffic::Closing,
             Profile::Sites10k => Traffic::Hosts(SITES),
             Profile::Keepalive
+            | Profile::TlsKeepalive
             | Profile::Latency
             | Profile::Idle10k
             | Profile::WebsocketIdle
@@ -81,8 +92,13 @@ impl Profile {
     /// Connections that ask; `keepalive` is told how many.
     pub(super) fn clients(self) -> usize {
         match self {
-            Profile::Body1m | Profile::Upload1m | Profile::Latency => 16,
+            Profile::Body1m
+            | Profile::TlsBody1m
+            | Profile::TlsHandshake
+            | Profile::Upload1m
+            | Profile::Latency => 16,
             Profile::Keepalive
+            | Profile::TlsKeepalive
             | Profile::Body64k
             | Profile::NewConnection
             | Profile::Sites10k
@@ -100,8 +116,14 @@ impl Profile {
             | Profile::Body1m
             | Profile::Upload1m
             | Profile::NewConnection
+            | Profile::TlsKeepalive
+            | Profile::TlsBody1m
             | Profile::Sites10k => true,
-            Profile::Latency | Profile::Idle10k | Profile::WebsocketIdle | Profile::Start => false,
+            Profile::TlsHandshake
+            | Profile::Latency
+            | Profile::Idle10k
+            | Profile::WebsocketIdle
+            | Profile::Start => false,
         }
     }
 
@@ -112,7 +134,20 @@ impl Profile {
 
     /// Is hotgate asked twice, once with pipelining?
     pub(super) fn has_pipelining(self) -> bool {
-        self == Profile::Keepalive
+        matches!(self, Profile::Keepalive | Profile::TlsKeepalive)
+    }
+
+    /// Do its clients speak TLS?
+    pub(super) fn is_over_tls(self) -> bool {
+        matches!(
+            self,
+            Profile::TlsKeepalive | Profile::TlsHandshake | Profile::TlsBody1m
+        )
+    }
+
+    /// Can its clients be made to speak TLS?
+    pub(super) fn may_be_over_tls(self) -> bool {
+        self == Profile::Idle10k
     }
 
     /// Does it weigh memory, without load?
@@ -133,6 +168,7 @@ mod tests {
         for profile in Profile::value_variants() {
             let value = profile.to_possible_value().expect("none is hidden");
             assert_eq!(value.get_name(), profile.name());
+            assert_eq!(profile.name().starts_with("tls-"), profile.is_over_tls());
         }
     }
 }

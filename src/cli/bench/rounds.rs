@@ -4,10 +4,12 @@
 //! cores' time is void and done again, at most as often as there are rounds.
 
 use super::account::{Cpu, Ticks, cpu, private_dirty};
+use super::certificate::Certificate;
 use super::contender::Running;
 use super::cores::Cores;
 use super::fault::Fault;
-use super::load::{Demand, Load, Pacer, Traffic, paced, wrk};
+use super::handshakes::Handshake;
+use super::load::{Demand, Load, Pacer, Traffic, handshakes, paced, wrk};
 use super::metric::{Metric, Reading};
 use super::process::Folder;
 use super::programs::Program;
@@ -42,6 +44,8 @@ pub(super) enum Generator<'a> {
     Wrk(&'a Program),
     /// One at a fixed rate (requests a second).
     Paced(&'a Pacer, f64),
+    /// `hotgate bench-handshakes`, as fast as it goes.
+    Handshakes(Handshake, &'a Certificate),
 }
 
 impl Generator<'_> {
@@ -50,6 +54,15 @@ impl Generator<'_> {
         match self {
             Generator::Wrk(_) => "wrk".to_owned(),
             Generator::Paced(pacer, rate) => format!("{} at {rate:.0}/s", pacer.name()),
+            Generator::Handshakes(..) => "hotgate bench-handshakes".to_owned(),
+        }
+    }
+
+    /// Does it ask for as much as a proxy can do?
+    pub(super) fn is_saturating(&self) -> bool {
+        match self {
+            Generator::Wrk(_) | Generator::Handshakes(..) => true,
+            Generator::Paced(..) => false,
         }
     }
 }
@@ -175,19 +188,28 @@ fn reading(work: &Work<'_>, load: &Load, cpu: Cpu, memory: u64) -> Reading {
     reading
 }
 
-fn demand(running: &Running, work: &Work<'_>, seconds: u64) -> Demand {
+fn demand<'a>(running: &'a Running, work: &Work<'_>, seconds: u64) -> Demand<'a> {
     Demand {
         address: running.address,
         traffic: work.traffic,
         clients: work.clients,
         seconds,
+        tls: running.tls.as_ref(),
     }
 }
 
-fn ask(demand: &Demand, work: &Work<'_>, cores: &Cores, folder: &Folder) -> Result<Load, Fault> {
+fn ask(
+    demand: &Demand<'_>,
+    work: &Work<'_>,
+    cores: &Cores,
+    folder: &Folder,
+) -> Result<Load, Fault> {
     match work.generator {
         Generator::Wrk(program) => wrk(program, demand, cores.load_threads(), &cores.load, folder),
         Generator::Paced(pacer, rate) => paced(pacer, demand, rate, &cores.load),
+        Generator::Handshakes(kind, certificate) => {
+            handshakes(kind, certificate, demand, &cores.load)
+        }
     }
 }
 

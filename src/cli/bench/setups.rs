@@ -4,16 +4,21 @@
 //! than there are and never closed after some number of requests, no body ever written to a file, and one worker for
 //! each core that the proxy has. All else is each proxy's own default. They are part of every report, so that who
 //! knows a better one can say so.
+//!
+//! Over TLS: the same certificate, TLS 1.3 (which older nginx has to be told), sessions resumed by tickets. What version,
+//! group and cipher suite it is the client says, who offers one of each. Whether sessions are stored beside is each proxy's
+//! default: nginx and hotgate store none, HAProxy does. After a resumed handshake OpenSSL sends one ticket, hotgate two.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::certificate::Certificate;
 use crate::config::Backend;
 
 /// What a proxy is to be set up for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Setup {
+pub(super) struct Setup<'a> {
     /// Where it listens.
     pub(super) listen: SocketAddr,
     /// Where the origin does.
@@ -24,6 +29,8 @@ pub(super) struct Setup {
     pub(super) connections: usize,
     /// The sites that it has.
     pub(super) sites: Sites,
+    /// What it shows its clients, who speak TLS then.
+    pub(super) tls: Option<&'a Certificate>,
 }
 
 /// The sites of a setup.
@@ -47,10 +54,9 @@ const NGINX_FIELDS: [(&str, &str); 7] = [
     ("X-Forwarded-Port", "$server_port"),
     ("X-Real-IP", "$remote_addr"),
 ];
-/// The same in the words of HAProxy, which keeps the Host by itself.
-const HAPROXY_FIELDS: [(&str, &str); 5] = [
+/// The same in the words of HAProxy, which keeps the Host by itself, and the scheme beside them.
+const HAPROXY_FIELDS: [(&str, &str); 4] = [
     ("X-Forwarded-For", "%[src]"),
-    ("X-Forwarded-Proto", "http"),
     ("X-Forwarded-Host", "%[req.hdr(host)]"),
     ("X-Forwarded-Port", "%[dst_port]"),
     ("X-Real-IP", "%[src]"),
@@ -70,7 +76,7 @@ pub(super) fn site_name(number: usize) -> String {
 }
 
 /// nginx.conf. `built` is what `nginx -V` says; as root its workers stay root, so that they may enter `folder`.
-pub(super) fn nginx(setup: &Setup, folder: &Path, built: &str, is_root: bool) -> String {
+pub(super) fn nginx(setup: &Setup<'_>, folder: &Path, built: &str, is_root: bool) -> String {
     let Setup {
         listen,
         origin,
@@ -110,11 +116,13 @@ pub(super) fn nginx(setup: &Setup, folder: &Path, built: &str, is_root: bool) ->
     match setup.sites {
         Sites::Any => {
             text += &format!(
-                "    server {{\n        listen {listen} reuseport backlog=4096;\n\
+                "    server {{\n        listen {listen}{} reuseport backlog=4096;\n{}\
                  \x20       location / {{ proxy_pass http://origin; }}\n        location = /ws {{\n\
                  \x20           proxy_pass http://origin;\n            proxy_set_header Host $host;\n\
                  \x20           proxy_set_header Upgrade $http_upgrade;\n\
-                 \x20           proxy_set_header Connection \"upgrade\";\n        }}\n    }}\n"
+                 \x20           proxy_set_header Connection \"upgrade\";\n        }}\n    }}\n",
+                if setup.tls.is_some() { " ssl" } else { "" },
+                setup.tls.map_or(String::new(), nginx_tls),
             );
         }
         Sites::Named(count) => {
@@ -137,8 +145,17 @@ pub(super) fn nginx(setup: &Setup, folder: &Path, built: &str, is_root: bool) ->
     text + "}\n"
 }
 
+fn nginx_tls(certificate: &Certificate) -> String {
+    format!(
+        "        ssl_certificate {};\n        ssl_certificate_key {};\n        ssl_protocols TLSv1.2 TLSv1.3;\n\
+         \x20       ssl_session_tickets on;\n",
+        certificate.chain.display(),
+        certificate.key.display()
+    )
+}
+
 /// haproxy.cfg; `map` is the file that [`haproxy_map`] is written to.
-pub(super) fn haproxy(setup: &Setup, map: &Path) -> String {
+pub(super) fn haproxy(setup: &Setup<'_>, map: &Path) -> String {
     let Setup {
         listen,
         origin,
@@ -151,9 +168,19 @@ pub(super) fn haproxy(setup: &Setup, map: &Path) -> String {
          defaults\n    mode http\n    timeout connect 3s\n    timeout client 1h\n    timeout server 1h\n\
          \x20   timeout http-request 1h\n    timeout http-keep-alive 1h\n    timeout tunnel 1h\n\
          \x20   http-reuse always\n\n\
-         frontend front\n    bind {listen} backlog 4096\n"
+         frontend front\n    bind {listen} backlog 4096{}\n",
+        setup.tls.map_or(String::new(), |certificate| {
+            format!(" ssl crt {}", certificate.both.display())
+        }),
     );
-    for (name, value) in HAPROXY_FIELDS {
+    let scheme = match setup.tls {
+        None => "http",
+        Some(_) => "https",
+    };
+    for (name, value) in HAPROXY_FIELDS
+        .into_iter()
+        .chain([("X-Forwarded-Proto", scheme)])
+    {
         text += &format!("    http-request set-header {name} {value}\n");
     }
     text += &match setup.sites {
@@ -176,22 +203,35 @@ pub(super) fn haproxy_map(count: usize) -> String {
 }
 
 /// hotgate.toml.
-pub(super) fn hotgate(setup: &Setup, backend: Backend, pipelines: bool) -> String {
+pub(super) fn hotgate(setup: &Setup<'_>, backend: Backend, pipelines: bool) -> String {
     let backend = match backend {
         Backend::Auto => "auto",
         Backend::IoUring => "io_uring",
         Backend::Epoll => "epoll",
     };
+    let doors = match setup.tls {
+        None => format!("http = [\"{}\"]", setup.listen),
+        // There is always a door for plain requests; this one nobody knows.
+        Some(_) => format!("http = [\"127.0.0.1:0\"]\nhttps = [\"{}\"]", setup.listen),
+    };
     let mut text = format!(
-        "[server]\nhttp = [\"{}\"]\nworkers = {}\nbackend = \"{backend}\"\ndrain_timeout = \"1s\"\n\n\
+        "[server]\n{doors}\nworkers = {}\nbackend = \"{backend}\"\ndrain_timeout = \"1s\"\n\n\
          [log]\nlevel = \"warn\"\n\n[log.access]\npath = \"off\"\n\n",
-        setup.listen, setup.workers
+        setup.workers
     );
     let origin = setup.origin.to_string();
     if pipelines {
         text += &format!("[upstreams.origin]\nservers = [\"{origin}\"]\npipeline = \"auto\"\n\n");
     }
     let target = if pipelines { "origin" } else { &origin };
+    if let Some(certificate) = setup.tls {
+        return text
+            + &format!(
+                "[sites.\"*\"]\nto = \"{target}\"\ntls = {{ cert = \"{}\", key = \"{}\" }}\n",
+                certificate.chain.display(),
+                certificate.key.display()
+            );
+    }
     text += "[sites]\n";
     match setup.sites {
         Sites::Any => text += &format!("\"*\" = \"{target}\"\n"),
@@ -209,13 +249,14 @@ mod tests {
     use super::*;
     use crate::config::{Source, parse};
 
-    fn setup(sites: Sites) -> Setup {
+    fn setup(sites: Sites) -> Setup<'static> {
         Setup {
             listen: SocketAddr::from(([127, 0, 0, 1], 1001)),
             origin: SocketAddr::from(([127, 0, 0, 1], 1002)),
             workers: 2,
             connections: 500,
             sites,
+            tls: None,
         }
     }
 
@@ -237,12 +278,48 @@ mod tests {
     }
 
     #[test]
+    fn all_show_the_same_certificate() {
+        let certificate = Certificate::nowhere();
+        let setup = Setup {
+            tls: Some(&certificate),
+            ..setup(Sites::Any)
+        };
+        for pipelines in [false, true] {
+            let text = hotgate(&setup, Backend::IoUring, pipelines);
+            let config = parse(&[Source {
+                name: "bench",
+                text: &text,
+            }])
+            .expect("it is ours");
+            assert!(config.warnings.is_empty(), "{text}");
+            assert!(text.contains("cert = \"/f/bench.pem\", key = \"/f/bench-key.pem\""));
+        }
+        let text = nginx(&setup, Path::new("/f"), "", false);
+        for part in [
+            "listen 127.0.0.1:1001 ssl reuseport",
+            "ssl_certificate /f/bench.pem;",
+            "ssl_certificate_key /f/bench-key.pem;",
+            "TLSv1.3;",
+        ] {
+            assert!(text.contains(part), "no {part:?} in:\n{text}");
+        }
+        let text = haproxy(&setup, Path::new("/f/map"));
+        for part in [
+            "backlog 4096 ssl crt /f/bench-both.pem\n",
+            "X-Forwarded-Proto https\n",
+        ] {
+            assert!(text.contains(part), "no {part:?} in:\n{text}");
+        }
+    }
+
+    #[test]
     fn rivals_set_the_same_fields() {
         let (nginx, haproxy) = (
             nginx(&setup(Sites::Any), Path::new("/f"), "", false),
             haproxy(&setup(Sites::Any), Path::new("/f/map")),
         );
-        for (field, _) in HAPROXY_FIELDS {
+        let fields = HAPROXY_FIELDS.map(|(field, _)| field);
+        for field in fields.into_iter().chain(["X-Forwarded-Proto"]) {
             assert!(
                 nginx.contains(&format!("proxy_set_header {field} ")),
                 "{field}"
@@ -254,7 +331,8 @@ mod tests {
         }
         assert!(nginx.contains("worker_processes 2;") && haproxy.contains("nbthread 2\n"));
         assert!(nginx.contains("worker_connections 1189;") && haproxy.contains("maxconn 500\n"));
-        assert!(!nginx.contains("user "));
+        assert!(!nginx.contains("user ") && !nginx.contains("ssl"));
+        assert!(haproxy.contains("X-Forwarded-Proto http\n") && !haproxy.contains("ssl"));
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::time::SystemTime;
 
 use clap::ValueEnum;
 
+use super::certificate::Certificate;
 use super::contender::{Contender, What};
 use super::cores::{Cores, pin, usable};
 use super::fault::{Fault, install};
+use super::idle::Connections;
 use super::interrupt::end_on_signals;
 use super::load::Pacer;
 use super::plan::Bench;
@@ -42,7 +44,7 @@ pub(in crate::cli) struct BenchArgs {
         default_value = "io_uring"
     )]
     backend: Vec<Ring>,
-    /// Does hotgate pipeline in `keepalive`: off, auto, or both
+    /// Does hotgate pipeline in `keepalive` and `tls-keepalive`: off, auto, or both
     #[arg(
         long,
         value_name = "WHETHER",
@@ -54,6 +56,9 @@ pub(in crate::cli) struct BenchArgs {
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "16,64,256",
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     clients: Vec<u16>,
+    /// Weigh connections over TLS in `idle-10k`
+    #[arg(long)]
+    tls: bool,
     /// How long each proxy is asked in a round, in whole seconds
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = seconds)]
     duration: u64,
@@ -92,6 +97,10 @@ const WEIGHING: f64 = 15.0;
 
 /// Measures, and prints what was found.
 pub(in crate::cli) fn bench(args: &BenchArgs, is_json: bool) -> Exit {
+    if let Some(fault) = misused_tls(args.tls, &args.profiles) {
+        say(&format!("error: {fault}"));
+        return Exit::Usage;
+    }
     match report(args) {
         Ok(report) => {
             if let Some(folder) = &args.out {
@@ -153,6 +162,7 @@ fn report(args: &BenchArgs) -> Result<Report, Fault> {
     let cores = Cores::divide(&usable, 1);
     pin(&cores.load).map_err(Fault::while_doing("choosing cores"))?;
     let folder = Folder::new()?;
+    let certificate = Certificate::make(&folder)?;
     end_on_signals(folder.path().to_owned()).map_err(Fault::while_doing("preparing for Ctrl-C"))?;
     let mut bench = Bench {
         contenders: contenders(args, rivals),
@@ -164,6 +174,11 @@ fn report(args: &BenchArgs) -> Result<Report, Fault> {
             .iter()
             .map(|clients| usize::from(*clients))
             .collect(),
+        idle: match args.tls {
+            false => Connections::Plain,
+            true => Connections::Tls,
+        },
+        certificate,
         seconds: args.duration,
         rounds: usize::from(args.rounds),
         descriptors,
@@ -197,6 +212,27 @@ fn report(args: &BenchArgs) -> Result<Report, Fault> {
         series,
         configs: bench.configs,
     })
+}
+
+/// Why `--tls` has no meaning here, if it has none.
+fn misused_tls(is_asked: bool, profiles: &[Profile]) -> Option<String> {
+    let mut strangers = profiles.iter().filter(|profile| !profile.may_be_over_tls());
+    let mend = "it is for `--profile idle-10k` alone";
+    match strangers.next() {
+        _ if !is_asked => None,
+        Some(profile) if profile.is_over_tls() => Some(format!(
+            "--tls says nothing of {}, which is over TLS by itself; {mend}",
+            profile.name()
+        )),
+        Some(profile) => Some(format!(
+            "--tls has no meaning for {}; {mend}",
+            profile.name()
+        )),
+        None if profiles.is_empty() => {
+            Some(format!("--tls has no meaning for all profiles; {mend}"))
+        }
+        None => None,
+    }
 }
 
 /// Those that were named, each of which has to be there; without names those that are there.
@@ -281,6 +317,8 @@ fn estimate(bench: &Bench, profiles: &[Profile], workers: usize) -> f64 {
     let rounds = bench.rounds as f64;
     let seconds = profiles.iter().map(|profile| match profile {
         Profile::Keepalive => all * bench.clients.len() as f64 * 2.0 * (rounds * once + 1.0),
+        Profile::TlsKeepalive => all * (rounds * once + 1.0),
+        Profile::TlsHandshake => (all - pipelining) * 2.0 * (rounds * once + 1.0),
         Profile::Sites10k => (all - pipelining) * 2.0 * (rounds * once + 1.0),
         profile if profile.is_weighing() => (all - pipelining) * rounds.min(3.0) * WEIGHING,
         _ => (all - pipelining) * (rounds * once + 1.0),
@@ -335,6 +373,29 @@ mod tests {
         check("1.5s", None);
         check("", None);
         check("s", None);
+    }
+
+    #[test]
+    fn tls_is_for_one_profile() {
+        #[track_caller]
+        fn check(profiles: &[Profile], expected: Option<&str>) {
+            let found = misused_tls(true, profiles);
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            let found = found.unwrap_or_default();
+            assert!(found.contains(expected.unwrap_or_default()), "{found}");
+            assert_eq!(misused_tls(false, profiles), None);
+        }
+        check(&[Profile::Idle10k], None);
+        check(&[], Some("for all profiles"));
+        check(&[Profile::Keepalive], Some("for keepalive;"));
+        check(
+            &[Profile::Idle10k, Profile::Start],
+            Some("for start; it is for `--profile idle-10k` alone"),
+        );
+        check(
+            &[Profile::TlsHandshake],
+            Some("of tls-handshake, which is over TLS by itself"),
+        );
     }
 
     #[test]
