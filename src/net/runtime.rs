@@ -7,7 +7,7 @@ use io_uring::IoUring;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
 /// Entries of the submission queue: what one turn may submit before it must enter the kernel.
-const SUBMISSION_ENTRIES: u32 = 1024;
+const SUBMISSION_ENTRIES: u32 = 256;
 /// Entries of the completion queue: room for a burst while one turn is at work.
 const COMPLETION_ENTRIES: u32 = 8192;
 
