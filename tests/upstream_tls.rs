@@ -4,18 +4,25 @@ mod support;
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
-use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ServerConfig, ServerConnection,
+    crypto::aws_lc_rs::default_provider,
+    version::{TLS12, TLS13},
+};
 use support::{
     Client, Config, Connection, Hotgate, Origin,
+    app::program,
     back::{Asked, Back, Serving},
-    hotgate::Folder,
+    hotgate::{Folder, free_port},
     let_pass, poll_until,
     tls::{Asker, Authority, Front, Leaf},
 };
@@ -236,7 +243,7 @@ fn whoever_is_not_the_app_gets_no_request() {
 }
 
 /// A listener that does this with each connection.
-fn peer(act: impl Fn(std::net::TcpStream) + Send + Sync + 'static) -> u16 {
+fn peer(act: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
     let port = listener.local_addr().expect("bound").port();
     thread::spawn(move || {
@@ -252,19 +259,30 @@ fn nothing_is_read_before_the_handshake_is_complete() {
     let scene = Scene::new();
     // TL-10: an answer in the clear, right after accept.
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
-    let port = peer(move |mut socket| {
-        let _ = socket.write_all(answer.as_bytes());
-        let mut hello = Vec::new();
-        let _ = socket.read_to_end(&mut hello);
-        assert!(
-            !hello.windows(7).any(|octets| octets == b"/secret"),
-            "asked in the clear"
-        );
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let port = peer({
+        let got = got.clone();
+        move |mut socket| {
+            let _ = socket.write_all(answer.as_bytes());
+            let mut hello = Vec::new();
+            let _ = socket.read_to_end(&mut hello);
+            got.lock().expect("ours").push(hello);
+        }
     });
     let reason = reason_of_one(&scene.believing(port));
     assert_eq!(reason, "502 upstream_tls:no_tls");
     let unverified = reason_of_one(&site(port, "verify = false"));
     assert_eq!(unverified, "502 upstream_tls:no_tls");
+    poll_until("both connections to end", || {
+        (got.lock().expect("ours").len() == 2).then_some(())
+    });
+    for hello in got.lock().expect("ours").iter() {
+        assert_eq!(hello[0], 22, "a handshake's record");
+        assert!(
+            !hello.windows(7).any(|octets| octets == b"/secret"),
+            "asked in the clear"
+        );
+    }
     let port = peer(drop);
     assert_eq!(
         reason_of_one(&scene.believing(port)),
@@ -275,7 +293,7 @@ fn nothing_is_read_before_the_handshake_is_complete() {
 #[test]
 fn a_handshake_has_the_time_of_a_connect() {
     let scene = Scene::new();
-    let held = std::sync::Mutex::new(Vec::new());
+    let held = Mutex::new(Vec::new());
     let port = peer(move |socket| held.lock().expect("ours").push(socket));
     let text = scene.believing(port) + "timeouts.connect = \"300ms\"\n";
     assert_eq!(reason_of_one(&text), "504 connect_timeout");
@@ -402,6 +420,13 @@ fn idle_connections_rest_and_are_used_again() {
     let_pass(Duration::from_millis(4500));
     assert_eq!(client.get("/x").text(), "/x");
     assert_eq!(back.asked().len(), 2, "its idle limit is over");
+    assert_eq!(back.goodbyes(), 1, "a parked one says goodbye");
+    let text = scene.believing(back.port()) + "timeouts.upstream_idle = \"1s\"\n";
+    let hotgate = Hotgate::start(text);
+    assert_eq!(Client::connect(hotgate.address()).get("/x").text(), "/x");
+    poll_until("a warm one to say goodbye", || {
+        (back.goodbyes() == 2).then_some(())
+    });
 }
 
 #[test]
@@ -476,6 +501,99 @@ fn a_tunnel_passes_rests_and_ends_whichever_end_is_encrypted() {
     }
 }
 
+/// An app whose TLS is in the hands of the test: `act` gets the connection once its handshake is complete.
+fn by_hand(
+    leaf: &Leaf,
+    act: impl Fn(&mut ServerConnection, &mut TcpStream) + Send + Sync + 'static,
+) -> u16 {
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .expect("a version")
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain.clone(), leaf.private_key())
+        .expect("a certificate");
+    let config = Arc::new(config);
+    peer(move |mut socket| {
+        let mut tls = ServerConnection::new(config.clone()).expect("a server");
+        while tls.is_handshaking() {
+            if tls.complete_io(&mut socket).is_err() {
+                return;
+            }
+        }
+        act(&mut tls, &mut socket);
+    })
+}
+
+#[test]
+fn a_tunnel_with_half_a_record_of_the_app_is_over_in_time() {
+    let scene = Scene::new();
+    let port = by_hand(&scene.leaf(), |tls, socket| {
+        let mut request = [0; 4096];
+        let mut stream = rustls::Stream::new(tls, socket);
+        let count = stream.read(&mut request).expect("a request");
+        assert!(count > 0);
+        stream.write_all(SWITCH.as_bytes()).expect("sent");
+        stream.flush().expect("sent");
+        let mut record = Vec::new();
+        tls.writer().write_all(b"never whole").expect("room");
+        tls.write_tls(&mut record).expect("a vector takes all");
+        socket.write_all(&record[..record.len() - 5]).expect("sent");
+        // Held until hotgate gives up.
+        let _ = socket.read(&mut request);
+    });
+    let text = scene.believing(port) + "timeouts.tunnel_idle = \"2s\"\n";
+    let hotgate = Hotgate::start(text);
+    let mut client = Client::connect(hotgate.address());
+    client.send(HANDSHAKE);
+    assert_eq!(client.response_head().status, 101);
+    client.expect_close();
+}
+
+#[test]
+fn an_app_that_asks_to_renegotiate_is_not_waited_for() {
+    let scene = Scene::new();
+    let openssl = or_skip!(program("openssl"));
+    let (cert, key) = scene.leaf().write(scene.folder.path(), "app");
+    let port = free_port();
+    let mut server = Command::new(openssl)
+        .args([
+            "s_server",
+            "-tls1_2",
+            "-accept",
+            &format!("127.0.0.1:{port}"),
+        ])
+        .arg("-cert")
+        .arg(cert)
+        .arg("-key")
+        .arg(key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl starts");
+    let (mut commands, said) = (
+        server.stdin.take().expect("piped"),
+        server.stdout.take().expect("piped"),
+    );
+    let mut lines = BufReader::new(said).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("ACCEPT")), "it listens");
+    // What it says is read to the end, or it would stop; a request makes it ask.
+    let asking = thread::spawn(move || {
+        for line in lines {
+            if line.starts_with("GET /x") {
+                commands.write_all(b"r\n").expect("it listens to us");
+            }
+        }
+        drop(commands);
+    });
+    let hotgate = Hotgate::start(scene.believing(port));
+    let response = Client::connect(hotgate.address()).get("/x");
+    let _ = server.kill();
+    let _ = server.wait();
+    asking.join().expect("no panic");
+    assert_eq!(response.status, 502);
+}
+
 #[test]
 fn pipelined_requests_share_an_encrypted_connection() {
     let scene = Scene::new();
@@ -536,23 +654,24 @@ fn replace(path: &Path, text: &str) {
 #[test]
 fn a_file_that_comes_later_or_changes_is_taken_without_a_restart() {
     let scene = Scene::new();
-    let origin = Origin::start(|connection| {
-        // One request a connection, so that each shakes hands anew.
-        while let Some(_request) = connection.read_request() {
-            connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-            connection.close();
-        }
-    });
+    let origin = Origin::echo();
     let back = scene.back(&origin);
     fs::remove_file(&scene.ca).expect("ours");
     let text = scene.believing(back.port());
     assert_eq!(reason_of_one(&text), "502 upstream_tls:unusable");
+    let checked = Config::new(text.clone()).run("check");
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned()
+        + &String::from_utf8_lossy(&checked.stderr);
+    assert!(
+        checked.status.success() && told.contains("ca.pem is not there; nothing is sent to it"),
+        "{told}"
+    );
     let hotgate = Hotgate::start(text);
     hotgate.wait_for_line("ca.pem is not there");
     until(&hotgate, 502);
     replace(&scene.ca, scene.authority.pem());
     until(&hotgate, 200);
-    // Another authority: whom it did not sign for is out.
+    // Another authority: whom it did not sign for is out, whatever connection to it stands.
     replace(&scene.ca, Authority::new("the next root").pem());
     until(&hotgate, 502);
     replace(&scene.ca, scene.authority.pem());

@@ -106,13 +106,20 @@ async fn first_endpoints(
             tokio::spawn(resolve::watch(number, host.clone(), *port, report.clone()));
             awaited += 1;
         }
+        let security = match &address {
+            // Until it is known how: nothing goes to it in the clear.
+            EndpointAddress::Https { .. } => Security::Unusable,
+            EndpointAddress::Port(_) | EndpointAddress::Tcp { .. } | EndpointAddress::Unix(_) => {
+                Security::Plain
+            }
+        };
         // What it is called depends on its address alone.
         let key = EndpointKey::Address(address, Pipeline::Off, None);
         endpoints.push(Endpoint {
             label: key.label().into(),
             authority: key.authority().into(),
             addresses,
-            security: Security::Plain,
+            security,
         });
     }
     let deadline = Instant::now() + START_WAIT;

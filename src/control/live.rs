@@ -141,16 +141,13 @@ async fn ask_within(
         match limited(left, TcpStream::connect(address)).await {
             Ok(stream) => {
                 steps.push(done(what, began, "accepted".to_owned()));
-                match &upstream.tls {
-                    None => send(stream, head, steps).await,
-                    Some(tls) => {
-                        let left = deadline.saturating_duration_since(Instant::now());
-                        if let Some(stream) = shake_hands(stream, tls, left, steps).await {
-                            send(stream, head, steps).await;
-                        }
-                    }
+                let Some(tls) = &upstream.tls else {
+                    return send(stream, head, steps).await;
+                };
+                let left = deadline.saturating_duration_since(Instant::now());
+                if let Some(stream) = shake_hands(stream, tls, left, steps).await {
+                    return send(stream, head, steps).await;
                 }
-                return;
             }
             Err(error) => steps.push(failed(what, began, words(&error))),
         }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use super::certificates::fault::Fault;
-use super::certificates::files::{Changes, Named, PemFiles, Told};
+use super::certificates::files::{Changes, Named, PemFiles, load_patiently};
 use super::certificates::watch::Watch;
 use crate::config::UpstreamTls;
 use crate::serve::explain::TargetTls;
@@ -77,13 +77,16 @@ impl UpstreamFiles {
         })
     }
 
-    /// Says of which endpoints nothing can be made now.
+    /// The endpoints to which nothing can be spoken now, and why.
+    pub fn unusable(&self) -> impl Iterator<Item = (&str, Fault)> {
+        let all = self.endpoints.iter().zip(self.securities());
+        all.filter_map(|(wanted, (_, made))| Some((wanted.label.as_str(), made.err()?)))
+    }
+
+    /// Says which they are.
     pub fn warn(&self) {
-        for (wanted, (_, made)) in self.endpoints.iter().zip(self.securities()) {
-            if let Err(fault) = made {
-                let label = &wanted.label;
-                tracing::warn!("upstream {label} is not spoken to, its sites answer 502: {fault}");
-            }
+        for (label, fault) in self.unusable() {
+            tracing::warn!("upstream {label} is not spoken to, its sites answer 502: {fault}");
         }
     }
 
@@ -96,22 +99,17 @@ impl UpstreamFiles {
         let mut watch = Watch::new();
         loop {
             watch.follow(&paths);
-            let _ = timeout(LOOK_EVERY, watch.changed()).await; // looked at in either case
-            let changes = self.look();
-            for told in &changes.told {
-                match told {
-                    Told::Loaded(path) => tracing::info!("{path} has changed and is in use"),
-                    Told::Faulty(_, fault) => tracing::warn!("{fault}"),
+            // Once before anything is waited for: what changed since they were read was watched by nobody.
+            let changes = load_patiently(|| self.look()).await;
+            changes.tell();
+            if changes.is_new {
+                let now = self.securities();
+                let now = now.map(|(number, made)| (number, made.unwrap_or(Security::Unusable)));
+                if report.send(now.collect()).is_err() {
+                    return;
                 }
             }
-            if !changes.is_new {
-                continue;
-            }
-            let now = self.securities();
-            let now = now.map(|(number, made)| (number, made.unwrap_or(Security::Unusable)));
-            if report.send(now.collect()).is_err() {
-                return;
-            }
+            let _ = timeout(LOOK_EVERY, watch.changed()).await; // looked at in either case
         }
     }
 

@@ -71,6 +71,13 @@ impl Stream {
         drop(self.socket.into_resting());
     }
 
+    /// As [`close`](Stream::close), with last words as far as the kernel takes them at once.
+    pub fn close_saying(self, words: &[u8]) {
+        if let Some(resting) = self.socket.into_resting() {
+            resting.send_now(words);
+        }
+    }
+
     /// Makes closing send RST: the peer learns that what it got is not whole, or that nobody listens any more.
     pub fn abort_on_close(&self) {
         self.socket.abort_on_close();

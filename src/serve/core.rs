@@ -129,7 +129,12 @@ impl Worker {
 
     /// From the next exchange on, this snapshot holds.
     pub fn take_up(&self, snapshot: Snapshot) {
-        *self.current.borrow_mut() = Rc::new(Current::new(snapshot, self.number));
+        let endpoints = snapshot.endpoints.clone();
+        let new = Rc::new(Current::new(snapshot, self.number));
+        let old = self.current.replace(new);
+        for endpoint in endpoints.secured_anew(&old.snapshot.endpoints) {
+            self.upstreams.retire(endpoint);
+        }
     }
 
     /// From now on no connection is kept longer than its exchange.

@@ -108,8 +108,11 @@ pub async fn carry(
                 Some(reason)
             }
             Ended::Quiet { since } => {
-                if client.quiet().await.is_err() || upstream.quiet().await.is_err() {
+                if client.quiet().await.is_err() {
                     Some(Reason::ClientReset)
+                } else if upstream.quiet().await.is_err() {
+                    client.stream.abort_on_close();
+                    Some(Reason::UpstreamTruncated)
                 } else if client.is_silent() && upstream.is_silent() {
                     park(
                         &worker,
@@ -122,7 +125,8 @@ pub async fn carry(
                     return;
                 } else {
                     // Half a record is not silence, nor has anything passed with it.
-                    last = match client.receiver.is_amid_record() {
+                    let ends = [&client.receiver, &upstream.receiver];
+                    last = match ends.iter().any(|end| end.is_amid_record()) {
                         true => since,
                         false => now(),
                     };

@@ -3,7 +3,6 @@
 //! Nothing of the app is read before it is complete, so what a stream from here brings was encrypted by whoever has the
 //! certificate (CVE-2026-1642). Whom that may be the configuration says, which is made on the control thread.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -35,7 +34,7 @@ impl ConnectError {
             WireFault::Gone => "closed",
             WireFault::TooLong => "too_long",
             WireFault::Failed(Fault::Tls(error)) => of_error(error),
-            WireFault::Failed(Fault::Fragmented | Fault::Over) => "failed",
+            WireFault::Failed(Fault::Fragmented | Fault::Renegotiation | Fault::Over) => "failed",
         }
     }
 }
@@ -68,18 +67,6 @@ fn of_certificate(error: &CertificateError) -> &'static str {
         _ => "bad_certificate",
     }
 }
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            WireFault::Gone => f.write_str("it closed the connection in the handshake"),
-            WireFault::TooLong => f.write_str("its handshake is too long"),
-            WireFault::Failed(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
 
 /// Shakes hands on a connection that has just been made.
 ///

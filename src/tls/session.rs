@@ -211,6 +211,10 @@ impl Session {
                 break;
             }
             let advanced = self.advance_into(Some(into));
+            if self.is_asked_to_renegotiate() {
+                self.fail();
+                return Err(Fault::Renegotiation);
+            }
             let advanced = advanced.and_then(|advanced| match advanced {
                 Advanced::Further | Advanced::PeerClosed => Ok(false),
                 Advanced::Blocked | Advanced::Quiet => self.check_unfragmented().map(|()| true),
@@ -223,6 +227,14 @@ impl Session {
             };
         }
         Ok(into.len() - before)
+    }
+
+    /// Does a client owe something for what it has read? Only the refusal to renegotiate is said at once.
+    fn is_asked_to_renegotiate(&self) -> bool {
+        match &self.end {
+            End::Server(_) => false,
+            End::Client(_) => !self.has_failed && self.owed.is_some(),
+        }
     }
 
     /// One step of rustls, with nowhere to put content but the spill.

@@ -21,6 +21,8 @@ pub enum Fault {
     Tls(rustls::Error),
     /// A message after the handshake came in pieces.
     Fragmented,
+    /// The server asks to begin anew (TLS 1.2); whoever waits for that waits in vain.
+    Renegotiation,
     /// It was over before.
     Over,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Tls(error) => error.fmt(f),
             Fault::Fragmented => f.write_str("a message after the handshake came in pieces"),
+            Fault::Renegotiation => f.write_str("the server asks to renegotiate"),
             Fault::Over => f.write_str("the session is over"),
         }
     }

@@ -112,11 +112,6 @@ impl Stream {
         self.encrypted.as_ref()?.secured.as_ref()
     }
 
-    /// Does a receive mean content, and not what was sent as it is?
-    pub fn is_encrypted(&self) -> bool {
-        self.encrypted.is_some()
-    }
-
     /// The receiving half, whose receive may be [disarmed](Receiver::disarm). One at a time.
     pub fn disarmable_receiver(&self) -> Receiver {
         let receiver = self.stream.disarmable_receiver();
@@ -147,6 +142,15 @@ impl Stream {
     /// Closes a connection on which nothing is in flight here and now; see [`net::Stream::close`].
     pub fn close(self) {
         self.stream.close();
+    }
+
+    /// As [`close`](Stream::close), and says so where there is encryption, if the kernel takes it at once.
+    pub fn close_politely(self) {
+        let words = self.encrypted.and_then(|encrypted| encrypted.last_words());
+        match words {
+            Some(words) => self.stream.close_saying(words.window()),
+            None => self.stream.close(),
+        }
     }
 
     /// Makes closing send RST: the peer learns that what it got is not whole.

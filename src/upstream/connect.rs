@@ -37,6 +37,10 @@ pub async fn dial(
     idle_limit: Duration,
     deadline: &Deadline,
 ) -> Result<Rc<Connection>, Reason> {
+    if matches!(endpoint.security, Security::Unusable) {
+        return Err(Reason::UpstreamTls("unusable"));
+    }
+    let generation = upstreams.generation(number);
     let token = upstreams
         .tokens()
         .take(number, None)
@@ -46,7 +50,7 @@ pub async fn dial(
     let dialled = deadline.limit(first_that_answers(endpoint)).await;
     match dialled.unwrap_or(Err(Reason::ConnectTimeout)) {
         Ok(stream) => {
-            let connection = Connection::new(number, token, idle_limit);
+            let connection = Connection::new(number, generation, token, idle_limit);
             start(upstreams, &connection, stream);
             Ok(connection)
         }
@@ -135,6 +139,10 @@ fn start(upstreams: &Rc<Upstreams>, connection: &Rc<Connection>, stream: Stream)
             race(owner.doomed.notified(), drive(&owner, &stream, &upstreams)).await;
             match owner.destiny.get() {
                 Destiny::Closed => close(&owner, &upstreams, Reason::UpstreamClosed),
+                Destiny::Finished => {
+                    close(&owner, &upstreams, Reason::UpstreamClosed);
+                    stream.close_politely();
+                }
                 Destiny::Parked => upstreams.park(&owner, stream),
                 Destiny::Tunnel => owner.released.set(Some(stream)),
             }

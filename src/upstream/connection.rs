@@ -25,6 +25,8 @@ const WARM_WAIT: Duration = Duration::from_secs(1);
 /// See the module. Shared by the pool, its own task and the exchanges that use it.
 pub struct Connection {
     endpoint: EndpointNumber,
+    /// Of the endpoint when it was made (see [`Upstreams::retire`](super::Upstreams::retire)).
+    pub(super) generation: u32,
     /// Exchanges whose responses are still to come, oldest first: the only truth about whose a response is.
     pub(super) fifo: RefCell<VecDeque<Rc<Slot>>>,
     pub(super) outbox: Outbox,
@@ -58,6 +60,8 @@ pub struct Connection {
 pub(super) enum Destiny {
     /// It is closed.
     Closed,
+    /// It is closed, idle: nothing is under way on it.
+    Finished,
     /// It is parked, idle.
     Parked,
     /// It is an end of a tunnel.
@@ -160,11 +164,13 @@ impl Connection {
     /// A connection that has just been made, idle.
     pub(super) fn new(
         endpoint: EndpointNumber,
+        generation: u32,
         token: Token,
         idle_limit: Duration,
     ) -> Rc<Connection> {
         Rc::new(Connection {
             endpoint,
+            generation,
             fifo: RefCell::new(VecDeque::with_capacity(1)),
             outbox: Outbox::new(),
             doomed: Notify::new(),

@@ -70,6 +70,21 @@ impl Endpoints {
         &self.list[number.index()]
     }
 
+    /// Those that are spoken to in another way than here in an older list of the same endpoints.
+    pub fn secured_anew(&self, older: &Endpoints) -> impl Iterator<Item = EndpointNumber> {
+        let pairs = self.list.iter().zip(&older.list).zip(0u32..);
+        pairs.filter_map(|((new, old), number)| {
+            let is_same = match (&new.security, &old.security) {
+                (Security::Tls(new), Security::Tls(old)) => Arc::ptr_eq(new, old),
+                (Security::Plain, Security::Plain) | (Security::Unusable, Security::Unusable) => {
+                    true
+                }
+                (Security::Plain | Security::Tls(_) | Security::Unusable, _) => false,
+            };
+            (!is_same).then_some(EndpointNumber(number))
+        })
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.list.len()

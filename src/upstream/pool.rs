@@ -43,6 +43,8 @@ struct Known {
     /// Connections in use by requests that would share them.
     shared: Vec<Rc<Connection>>,
     controller: Controller,
+    /// Connections of an older one are not used again.
+    generation: u32,
 }
 
 /// Where an idle connection is.
@@ -64,6 +66,7 @@ pub(super) enum Joined {
 /// What is kept of a connection that is parked.
 pub(super) struct Parked {
     endpoint: EndpointNumber,
+    generation: u32,
     idle_limit: Duration,
     /// Of a connection with TLS.
     encrypted: Option<Rc<Encrypted>>,
@@ -90,7 +93,7 @@ impl ParkedConnection {
             return None;
         }
         let stream = resting.into_stream().ok()?;
-        let connection = Connection::new(kept.endpoint, token, kept.idle_limit);
+        let connection = Connection::new(kept.endpoint, kept.generation, token, kept.idle_limit);
         connection.has_delivered.set(true); // else it had not been idle
         Some((connection, Stream::resumed(stream, kept.encrypted)))
     }
@@ -255,7 +258,7 @@ impl Upstreams {
         known
             .shared
             .retain(|shared| !Rc::ptr_eq(shared, &connection));
-        if known.idle.len() >= IDLE_PER_ENDPOINT_MAX {
+        if known.idle.len() >= IDLE_PER_ENDPOINT_MAX || connection.generation != known.generation {
             connection.doom();
             return;
         }
@@ -283,6 +286,7 @@ impl Upstreams {
         let (stream, encrypted) = stream.into_parts();
         let kept = Parked {
             endpoint,
+            generation: connection.generation,
             idle_limit,
             encrypted,
         };
@@ -312,19 +316,43 @@ impl Upstreams {
                 let known = known_of(&mut endpoints, leaver.kept.endpoint);
                 known.idle.retain(|place| !is_it(place));
                 drop(self.tokens.resumed(leaver.kept.endpoint));
+                say_goodbye(&leaver);
             })
             .await
+    }
+
+    /// The generation of connections that are made now.
+    pub(super) fn generation(&self, endpoint: EndpointNumber) -> u32 {
+        known_of(&mut self.endpoints.borrow_mut(), endpoint).generation
+    }
+
+    /// The endpoint is spoken to in another way from now on: its connections are closed, those in use after what is
+    /// under way on them.
+    pub fn retire(&self, endpoint: EndpointNumber) {
+        let idle = {
+            let mut endpoints = self.endpoints.borrow_mut();
+            let known = known_of(&mut endpoints, endpoint);
+            known.generation += 1;
+            known.shared.clear();
+            std::mem::take(&mut known.idle)
+        };
+        self.close(idle);
     }
 
     /// Closes every idle connection: the worker has drained.
     pub fn close_idle(&self) {
         let endpoints = std::mem::take(&mut *self.endpoints.borrow_mut());
-        for place in endpoints.into_iter().flat_map(|known| known.idle) {
+        self.close(endpoints.into_iter().flat_map(|known| known.idle));
+    }
+
+    fn close(&self, idle: impl IntoIterator<Item = Place>) {
+        for place in idle {
             match place {
                 Place::Warm(connection) => connection.doom(),
                 Place::Parked(ticket, _) => {
                     if let Some(leaver) = self.lot.take(ticket) {
                         drop(self.tokens.resumed(leaver.kept.endpoint));
+                        say_goodbye(&leaver);
                     }
                 }
             }
@@ -344,6 +372,14 @@ impl Upstreams {
     pub fn idle_count(&self) -> usize {
         let endpoints = self.endpoints.borrow();
         endpoints.iter().map(|known| known.idle.len()).sum()
+    }
+}
+
+/// Says on an encrypted connection that it ends here.
+fn say_goodbye(leaver: &Leaver<Parked>) {
+    let encrypted = leaver.kept.encrypted.as_ref();
+    if let Some(words) = encrypted.and_then(|encrypted| encrypted.last_words()) {
+        leaver.resting.send_now(words.window());
     }
 }
 

@@ -129,7 +129,7 @@ impl Reader<'_> {
     /// It has been idle for a while: it leaves the pool, and is parked unless its time is over or something came.
     async fn end_warmth(&mut self) {
         self.upstreams.forget(self.connection);
-        if !self.connection.outlives_warmth() || self.connection.is_doomed() {
+        if self.connection.is_doomed() {
             return;
         }
         if let Some((Err(error), _)) = self.receiver.disarm().await
@@ -137,7 +137,11 @@ impl Reader<'_> {
             && !self.receiver.is_amid_record()
             && !self.connection.is_doomed()
         {
-            self.connection.destiny.set(Destiny::Parked);
+            let destiny = match self.connection.outlives_warmth() {
+                true => Destiny::Parked,
+                false => Destiny::Finished,
+            };
+            self.connection.destiny.set(destiny);
         }
     }
 

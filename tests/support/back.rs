@@ -4,7 +4,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -88,19 +91,27 @@ impl Serving {
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("bound");
-        let manners = self.manners;
+        let (manners, goodbyes) = (self.manners, Arc::new(AtomicUsize::new(0)));
+        let counted = goodbyes.clone();
         thread::spawn(move || {
             for socket in listener.incoming() {
                 let Ok(socket) = socket else { return };
                 let tls = ServerConnection::new(config.clone()).expect("a server");
+                let counted = counted.clone();
                 thread::spawn(move || {
-                    if let Ok(plain) = TcpStream::connect(("127.0.0.1", origin)) {
-                        carry(plain, socket, tls.into(), manners);
+                    if let Ok(plain) = TcpStream::connect(("127.0.0.1", origin))
+                        && carry(plain, socket, tls.into(), manners)
+                    {
+                        counted.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
         });
-        Back { address, asked }
+        Back {
+            address,
+            asked,
+            goodbyes,
+        }
     }
 }
 
@@ -108,12 +119,18 @@ impl Serving {
 pub struct Back {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    goodbyes: Arc<AtomicUsize>,
 }
 
 impl Back {
     /// Its port, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// How many connections hotgate has ended with close_notify so far.
+    pub fn goodbyes(&self) -> usize {
+        self.goodbyes.load(Ordering::Relaxed)
     }
 
     /// What each connection asked for, in their order.

@@ -293,13 +293,14 @@ pub enum Manners {
     Curt,
 }
 
-/// Carries octets both ways until both ends have finished: in the clear on one side, encrypted on the other.
+/// Carries octets both ways until both ends have finished: in the clear on one side, encrypted on the other. Did the
+/// encrypted one say goodbye?
 pub(super) fn carry(
     plain: TcpStream,
     socket: TcpStream,
     tls: rustls::Connection,
     manners: Manners,
-) {
+) -> bool {
     let _ = plain.set_nodelay(true);
     let _ = socket.set_nodelay(true);
     let shared = Arc::new(Carried {
@@ -352,11 +353,11 @@ pub(super) fn carry(
             break;
         };
         if !content.is_empty() && plain.write_all(&content).is_err() {
-            return;
+            return false;
         }
         if has_ended {
             let _ = plain.shutdown(Shutdown::Write);
-            return;
+            return true;
         }
         if count == 0 {
             break;
@@ -367,6 +368,7 @@ pub(super) fn carry(
     // It ended without a word: so does this.
     let _ = SockRef::from(&plain).set_linger(Some(Duration::ZERO));
     let _ = plain.shutdown(Shutdown::Both);
+    false
 }
 
 struct Carried {

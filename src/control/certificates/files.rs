@@ -8,12 +8,17 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::RootCertStore;
+use tokio::time::sleep;
 
 use super::fault::Fault;
 use super::pem::{self, Pair};
 use crate::config::{ClientAuth, Config, PemPair};
+
+/// How long a pair may be half replaced before a word is said.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// All files that a configuration names for TLS.
 #[derive(Default)]
@@ -96,6 +101,41 @@ impl PemFiles {
     /// No good one was ever there.
     pub fn authorities(&self, path: &Path) -> Result<Arc<RootCertStore>, Fault> {
         self.authorities.good(&path.to_owned())
+    }
+}
+
+/// Loads, and once more a moment later where something is faulty: a pair is two files, which somebody replaces one after
+/// the other.
+pub async fn load_patiently(mut load: impl FnMut() -> Changes) -> Changes {
+    let mut changes = load();
+    let is_faulty = |told: &Told| matches!(told, Told::Faulty(..));
+    if !changes.told.iter().any(is_faulty) {
+        return changes;
+    }
+    sleep(PATIENCE).await;
+    let later = load();
+    let is_mended = |told: &Told| {
+        let Told::Faulty(file, _) = told else {
+            return false;
+        };
+        let mut later = later.told.iter();
+        later.any(|later| matches!(later, Told::Loaded(mended) if mended == file))
+    };
+    changes.told.retain(|told| !is_mended(told));
+    changes.told.extend(later.told.clone());
+    changes.is_new |= later.is_new;
+    changes
+}
+
+impl Changes {
+    /// Logs what there is to tell.
+    pub fn tell(&self) {
+        for told in &self.told {
+            match told {
+                Told::Loaded(file) => tracing::info!("{file} has changed and is in use"),
+                Told::Faulty(_, fault) => tracing::warn!("{fault}"),
+            }
+        }
     }
 }
 

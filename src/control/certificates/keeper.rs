@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::book::{Book, IMPORTED};
 use super::fault::Fault;
-use super::files::{Named, Told};
+use super::files::{Named, PATIENCE, load_patiently};
 use super::local_ca;
 use super::publish::{Publication, Publisher};
 use super::storage::{FileStore, Storage};
@@ -24,8 +24,6 @@ use crate::control::last_good::state_folder;
 /// All files are looked at this often, whatever is watched: not every file system tells of changes. The wall clock is
 /// looked at then too, which may have been set.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a pair may be half replaced before a word is said.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps the certificates of a running process.
 pub struct Keeper {
@@ -123,33 +121,9 @@ impl Keeper {
 
     /// Looks at everything that other processes write. Is there anything new to publish?
     async fn look(&mut self) -> bool {
-        let mut changes = self.publisher.files.load(&self.config);
-        if changes
-            .told
-            .iter()
-            .any(|told| matches!(told, Told::Faulty(..)))
-        {
-            sleep(PATIENCE).await;
-            let later = self.publisher.files.load(&self.config);
-            let is_mended = |told: &Told| {
-                let Told::Faulty(file, _) = told else {
-                    return false;
-                };
-                later
-                    .told
-                    .iter()
-                    .any(|later| matches!(later, Told::Loaded(mended) if mended == file))
-            };
-            changes.told.retain(|told| !is_mended(told));
-            changes.told.extend(later.told.clone());
-            changes.is_new |= later.is_new;
-        }
-        for told in changes.told {
-            match told {
-                Told::Loaded(file) => tracing::info!("{file} has changed and is in use"),
-                Told::Faulty(_, fault) => tracing::warn!("{fault}"),
-            }
-        }
+        let (files, config) = (&mut self.publisher.files, &self.config);
+        let changes = load_patiently(|| files.load(config)).await;
+        changes.tell();
         for fault in self.book.look_at_imported() {
             self.say(&fault);
         }

@@ -17,6 +17,8 @@ use crate::control::certificates::needs::site_name;
 use crate::control::certificates::place;
 use crate::control::certificates::report::{Source, State, report};
 use crate::control::certificates::storage::FileStore;
+use crate::control::upstream_tls::UpstreamFiles;
+use crate::serve::snapshot::plan;
 
 /// The bit by which a file is readable for everybody.
 const OTHERS_READ: u32 = 0o004;
@@ -29,6 +31,10 @@ pub fn files(config: &Config, now: SystemTime) -> Vec<Finding> {
     let mut told = HashSet::new();
     for site in config.sites.iter().filter(|site| site.is_https()) {
         of_site(site, &files, now, &mut findings);
+    }
+    for (label, fault) in UpstreamFiles::read(&plan(config).endpoints).unusable() {
+        let what = format!("{}; nothing is sent to it, 502 is the answer", fault.what);
+        findings.push(Finding::new(Mark::Warning, "upstream", label, what).mend(fault.mend));
     }
     // Sites that share a file share what is wrong with it; what differs names the site.
     findings.retain(|finding| told.insert((finding.subject.clone(), finding.what.clone())));

@@ -44,7 +44,8 @@ fn finding(upstream: &Upstream, steps: &[Step]) -> Finding {
             let micros = last.took.as_micros();
             let does = match &upstream.tls {
                 None => "takes connections",
-                Some(_) => "takes connections, and is whom it has to be",
+                Some(tls) if tls.settings.verify => "takes connections, and is whom it has to be",
+                Some(_) => "takes connections, whoever it is",
             };
             let what = format!("{does}, in {}.{:03} ms", micros / 1000, micros % 1000);
             Finding::new(Mark::Good, "upstream", subject, what)
