@@ -12,7 +12,7 @@ use std::{
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,7 +23,7 @@ use support::{
     back::Serving,
     corpus::{self, Cut},
     message::{self, Parsed},
-    show,
+    poll_until, show,
     tls::{Authority, Over, Way},
 };
 
@@ -125,11 +125,15 @@ impl Case {
 
     fn run(case: &Arc<Case>, form: Form, over: Over) -> Result<(), String> {
         let (a_is_done, all_is_sent) = (Event::new(), Event::new());
+        let sent = Arc::new(AtomicU64::new(0));
         let origin = Origin::start({
             let (case, a_is_done, all_is_sent) =
                 (Arc::clone(case), a_is_done.clone(), all_is_sent.clone());
+            let sent = Arc::clone(&sent);
             let poisoned = AtomicUsize::new(0);
-            move |connection| case.serve(connection, form, &poisoned, &a_is_done, &all_is_sent)
+            move |connection| {
+                case.serve(connection, form, &poisoned, &a_is_done, &sent, &all_is_sent)
+            }
         });
         let secured = || Serving::of(&Authority::new("nobody's").server(&["app"]));
         let back = (over == Over::TlsToApp).then(|| secured().before(origin.port()));
@@ -154,6 +158,11 @@ impl Case {
         let answer = read_answer(&mut a, case.request.starts_with(b"HEAD "))?;
         a_is_done.set();
         all_is_sent.wait("the origin to send its whole answer");
+        if let Some(back) = &back {
+            poll_until("all of it to be on its way", || {
+                (back.passed() >= sent.load(Ordering::SeqCst)).then_some(())
+            });
+        }
 
         for name in ["B", "C"] {
             let mut victim = Client::connect(hotgate.address());
@@ -196,6 +205,7 @@ impl Case {
         form: Form,
         poisoned: &AtomicUsize,
         a_is_done: &Event,
+        sent: &AtomicU64,
         all_is_sent: &Event,
     ) {
         loop {
@@ -215,6 +225,7 @@ impl Case {
                 if !connection.send(answer) {
                     return;
                 }
+                sent.fetch_add(answer.len() as u64, Ordering::SeqCst);
                 continue;
             }
             for (index, part) in self.response.iter().enumerate() {
@@ -226,6 +237,7 @@ impl Case {
                     if !connection.send(piece) {
                         break;
                     }
+                    sent.fetch_add(piece.len() as u64, Ordering::SeqCst);
                 }
             }
             if self.mode == Mode::Closes {

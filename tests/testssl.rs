@@ -23,7 +23,9 @@ use support::{
     let_pass,
 };
 
-/// Far more than it needs, and less than the runner gives it.
+/// Scans that are made while one after the other is broken off.
+const SCANS_MAX: usize = 3;
+/// Far more than a scan needs, and less than the runner gives it.
 const SCAN_WAIT: Duration = Duration::from_secs(450);
 
 /// Protocols, kinds of cipher suites, forward secrecy, the server's choices, its certificates, the fields of a page, every
@@ -126,6 +128,32 @@ fn scan(testssl: &Path, folder: &Path, port: u16) -> (Vec<Value>, String) {
     (findings, said)
 }
 
+/// Scans, sees that everything was looked at, and returns what is above LOW with all that was said.
+fn judged(testssl: &Path, folder: &Path, port: u16) -> (Vec<String>, String) {
+    let _ = fs::remove_file(folder.join("findings.json"));
+    let (findings, said) = scan(testssl, folder, port);
+
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let ids: Vec<String> = findings.iter().map(|one| text(one, "id")).collect();
+    for id in MADE {
+        assert!(
+            ids.iter().any(|known| known == id),
+            "not looked at: {id}\n{said}"
+        );
+    }
+    // WARN and FATAL are no findings, but say that something could not be looked at.
+    let bad = findings
+        .iter()
+        .filter(|one| !["OK", "INFO", "LOW"].contains(&text(one, "severity").as_str()))
+        .map(|one| {
+            ["severity", "id", "finding"]
+                .map(|key| text(one, key))
+                .join(" ")
+        })
+        .collect();
+    (bad, said)
+}
+
 #[test]
 fn testssl_finds_nothing_above_low() {
     let testssl = or_skip!(program("testssl").or_else(|_| program("testssl.sh")));
@@ -145,25 +173,15 @@ fn testssl_finds_nothing_above_low() {
         site("127.0.0.1")
     ))
     .start();
-    let (findings, said) = scan(&testssl, folder.path(), hotgate.listeners()[1].port());
-
-    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
-    let ids: Vec<String> = findings.iter().map(|one| text(one, "id")).collect();
-    for id in MADE {
-        assert!(
-            ids.iter().any(|known| known == id),
-            "not looked at: {id}\n{said}"
-        );
+    let port = hotgate.listeners()[1].port();
+    let (mut bad, mut said) = judged(&testssl, folder.path(), port);
+    // On a machine that is busy its own clients break off now and then; then it has looked at nothing.
+    for _ in 1..SCANS_MAX {
+        let is_broken_off = |what: &String| what.contains("because of connect problem");
+        if bad.is_empty() || !bad.iter().all(is_broken_off) {
+            break;
+        }
+        (bad, said) = judged(&testssl, folder.path(), port);
     }
-    // WARN and FATAL are no findings, but say that something could not be looked at.
-    let bad: Vec<String> = findings
-        .iter()
-        .filter(|one| !["OK", "INFO", "LOW"].contains(&text(one, "severity").as_str()))
-        .map(|one| {
-            ["severity", "id", "finding"]
-                .map(|key| text(one, key))
-                .join(" ")
-        })
-        .collect();
     assert!(bad.is_empty(), "{}\n{said}", bad.join("\n"));
 }

@@ -19,7 +19,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use super::tls::{Leaf, Manners, carry};
+use super::tls::{Leaf, Manners, Passed, carry};
 
 /// What a ClientHello asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,15 +92,16 @@ impl Serving {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("bound");
         let (manners, goodbyes) = (self.manners, Arc::new(AtomicUsize::new(0)));
-        let counted = goodbyes.clone();
+        let (counted, passed) = (goodbyes.clone(), Passed::default());
+        let to_hotgate = passed.clone();
         thread::spawn(move || {
             for socket in listener.incoming() {
                 let Ok(socket) = socket else { return };
                 let tls = ServerConnection::new(config.clone()).expect("a server");
-                let counted = counted.clone();
+                let (counted, to_hotgate) = (counted.clone(), to_hotgate.clone());
                 thread::spawn(move || {
                     if let Ok(plain) = TcpStream::connect(("127.0.0.1", origin))
-                        && carry(plain, socket, tls.into(), manners)
+                        && carry(plain, socket, tls.into(), manners, &to_hotgate)
                     {
                         counted.fetch_add(1, Ordering::Relaxed);
                     }
@@ -111,6 +112,7 @@ impl Serving {
             address,
             asked,
             goodbyes,
+            passed,
         }
     }
 }
@@ -120,6 +122,7 @@ pub struct Back {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     goodbyes: Arc<AtomicUsize>,
+    passed: Passed,
 }
 
 impl Back {
@@ -131,6 +134,11 @@ impl Back {
     /// How many connections hotgate has ended with close_notify so far.
     pub fn goodbyes(&self) -> usize {
         self.goodbyes.load(Ordering::Relaxed)
+    }
+
+    /// How many octets of the origin's it has sent on to hotgate.
+    pub fn passed(&self) -> u64 {
+        self.passed.count()
     }
 
     /// What each connection asked for, in their order.

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -270,7 +270,13 @@ impl Front {
                 let tls = connection(&config, &name);
                 thread::spawn(move || {
                     if let Ok(socket) = TcpStream::connect(target) {
-                        carry(plain, socket, tls.into(), Manners::Orderly);
+                        carry(
+                            plain,
+                            socket,
+                            tls.into(),
+                            Manners::Orderly,
+                            &Passed::default(),
+                        );
                     }
                 });
             }
@@ -293,6 +299,17 @@ pub enum Manners {
     Curt,
 }
 
+/// Octets that have come in the clear and were passed on encrypted.
+#[derive(Clone, Default)]
+pub struct Passed(Arc<AtomicU64>);
+
+impl Passed {
+    /// How many; all there ever will be, where nothing more is passed on.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Carries octets both ways until both ends have finished: in the clear on one side, encrypted on the other. Did the
 /// encrypted one say goodbye?
 pub(super) fn carry(
@@ -300,6 +317,7 @@ pub(super) fn carry(
     socket: TcpStream,
     tls: rustls::Connection,
     manners: Manners,
+    passed: &Passed,
 ) -> bool {
     let _ = plain.set_nodelay(true);
     let _ = socket.set_nodelay(true);
@@ -311,40 +329,10 @@ pub(super) fn carry(
     });
     shared.send(|_| {});
     let (up, mut from) = (shared.clone(), plain.try_clone().expect("a descriptor"));
+    let passed = passed.0.clone();
     thread::spawn(move || {
-        let mut piece = vec![0; 16 << 10];
-        loop {
-            match from.read(&mut piece) {
-                Ok(count @ 1..) => {
-                    let is_sent = up.send(|tls| {
-                        tls.writer().write_all(&piece[..count]).expect("no limit");
-                    });
-                    if !is_sent {
-                        return;
-                    }
-                }
-                Ok(_) => {
-                    // In the middle of a handshake it would be the end of it.
-                    while up.is_handshaking() {
-                        let_pass(Duration::from_millis(1));
-                    }
-                    match manners {
-                        Manners::Orderly => {
-                            up.send(|tls| tls.send_close_notify());
-                        }
-                        Manners::Curt => {
-                            let _ = up.socket.shutdown(Shutdown::Write);
-                        }
-                    }
-                    return;
-                }
-                Err(_) => {
-                    let _ = SockRef::from(&up.socket).set_linger(Some(Duration::ZERO));
-                    let _ = up.socket.shutdown(Shutdown::Both);
-                    return;
-                }
-            }
-        }
+        up.carry_up(&mut from, manners, &passed);
+        passed.store(u64::MAX, Ordering::SeqCst);
     });
     let (mut plain, mut octets) = (plain, vec![0; 64 << 10]);
     loop {
@@ -384,6 +372,46 @@ impl Carried {
     fn is_handshaking(&self) -> bool {
         let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
         tls.is_handshaking() && !self.has_ended.load(Ordering::Relaxed)
+    }
+
+    /// What comes in the clear, until it ends.
+    fn carry_up(&self, from: &mut TcpStream, manners: Manners, passed: &AtomicU64) {
+        let mut piece = vec![0; 16 << 10];
+        loop {
+            match from.read(&mut piece) {
+                Ok(count @ 1..) => {
+                    let is_sent = self.send(|tls| {
+                        tls.writer().write_all(&piece[..count]).expect("no limit");
+                    });
+                    if !is_sent {
+                        return;
+                    }
+                    let _ = passed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |before| {
+                        Some(before.saturating_add(count as u64))
+                    });
+                }
+                Ok(_) => {
+                    // In the middle of a handshake it would be the end of it.
+                    while self.is_handshaking() {
+                        let_pass(Duration::from_millis(1));
+                    }
+                    match manners {
+                        Manners::Orderly => {
+                            self.send(|tls| tls.send_close_notify());
+                        }
+                        Manners::Curt => {
+                            let _ = self.socket.shutdown(Shutdown::Write);
+                        }
+                    }
+                    return;
+                }
+                Err(_) => {
+                    let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+                    let _ = self.socket.shutdown(Shutdown::Both);
+                    return;
+                }
+            }
+        }
     }
 
     fn send(&self, act: impl FnOnce(&mut rustls::Connection)) -> bool {
