@@ -66,16 +66,14 @@ const IMPURE_WORDS: [&str; 12] = [
 
 /// The runtime, and where it may be named.
 const RUNTIME_WORDS: [&str; 2] = ["monoio", "io_uring"];
-const RUNTIME_FILES: [&str; 1] = ["tls/connect.rs"];
 const RUNTIME_FOLDER: &str = "net";
 
 /// Where `unsafe` may stand.
-const UNSAFE_FILES: [&str; 9] = [
+const UNSAFE_FILES: [&str; 8] = [
     "control/sandbox.rs",
     "control/upgrade.rs",
     "h1/scan.rs",
     "net/buffer.rs",
-    "net/house.rs",
     "net/fd.rs",
     "net/ladder.rs",
     "net/listener.rs",
@@ -273,10 +271,7 @@ fn finds_the_runtime_outside_of_its_folder() {
     finds(
         &[
             ("serve/a.rs", "//!\nuse monoio::io::AsyncReadRent;"),
-            (
-                "tls/connect.rs",
-                "//!\nuse monoio_rustls::T; use monoio::A;",
-            ),
+            ("tls/connect.rs", "//!\nuse monoio::A;"),
             ("net/b.rs", "//!\nuse monoio::A; use io_uring::B;"),
             ("main.rs", "//!\n\nio_uring::opcode::Nop::new()"),
             (
@@ -288,6 +283,7 @@ fn finds_the_runtime_outside_of_its_folder() {
             "src/http/c.rs:3: names monoio, which belongs in net/",
             "src/main.rs:3: names io_uring, which belongs in net/",
             "src/serve/a.rs:2: names monoio, which belongs in net/",
+            "src/tls/connect.rs:2: names monoio, which belongs in net/",
         ],
     );
 }
@@ -692,7 +688,7 @@ fn check_words(path: &str, file: &File, add: &mut impl FnMut(&str, usize, String
             impure(word.line, &word.text);
         }
     }
-    let may_name_runtime = folder_of(path) == RUNTIME_FOLDER || RUNTIME_FILES.contains(&path);
+    let may_name_runtime = folder_of(path) == RUNTIME_FOLDER;
     let is_test_of = |word: &Word| word.in_test || file.is_test;
     for word in &file.words {
         let is_told = pure_floor.is_some() && !is_test_of(word);

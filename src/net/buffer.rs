@@ -11,36 +11,15 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
+use super::class::{CLASSES, meter_rented, meter_returned};
+pub use super::class::{Class, affordable, large_rented, set_large_limit};
 #[cfg(feature = "sim")]
 use super::sim::{Bug, may_return, poison, strikes};
-
-/// The sizes that blocks come in.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Class {
-    /// 4 KiB: heads, and every receive whose size nobody can know.
-    Head,
-    /// 16 KiB: the first pieces of a body.
-    Piece,
-    /// 64 KiB: the largest head, a request body that is read whole.
-    Large,
-    /// 256 KiB: bodies that keep coming.
-    Huge,
-    /// 512 KiB: the largest piece of a body.
-    Giant,
-}
-
-const CLASSES: [Class; 5] = [
-    Class::Head,
-    Class::Piece,
-    Class::Large,
-    Class::Huge,
-    Class::Giant,
-];
 
 /// What is asked of the system at once; every class divides it.
 const SLAB_BYTES: usize = 1 << 20;
@@ -48,60 +27,6 @@ const SLAB_BYTES: usize = 1 << 20;
 /// Free blocks of each class that keep their pages when [`trim`] runs: the working set of a calm worker.
 const KEPT_WARM: [usize; 5] = [64, 16, 4, 1, 0];
 const HOUSES_KEPT_WARM: usize = 64;
-
-impl Class {
-    /// Octets in a block of this class.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Class::Head => 4 << 10,
-            Class::Piece => 16 << 10,
-            Class::Large => 64 << 10,
-            Class::Huge => 256 << 10,
-            Class::Giant => 512 << 10,
-        }
-    }
-
-    /// The smallest class that holds `bytes`, if one does.
-    pub fn holding(bytes: usize) -> Option<Class> {
-        CLASSES.into_iter().find(|class| class.bytes() >= bytes)
-    }
-
-    /// The next larger class, if there is one.
-    pub fn larger(self) -> Option<Class> {
-        CLASSES.into_iter().find(|class| *class > self)
-    }
-
-    /// The next smaller class, if there is one.
-    pub fn smaller(self) -> Option<Class> {
-        CLASSES.into_iter().rev().find(|class| *class < self)
-    }
-}
-
-/// Blocks of this class and above are metered, all workers' together.
-const METERED_FROM: Class = Class::Huge;
-/// Octets in metered blocks that are rented, and how many may be.
-static LARGE_RENTED: AtomicUsize = AtomicUsize::new(0);
-static LARGE_LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-
-/// Sets how many octets the large blocks of all workers may take together.
-pub fn set_large_limit(octets: usize) {
-    LARGE_LIMIT.store(octets, Ordering::Relaxed);
-}
-
-/// Octets in large blocks that are rented now, by all workers.
-pub fn large_rented() -> usize {
-    LARGE_RENTED.load(Ordering::Relaxed)
-}
-
-/// The class, or the largest one below it that is not metered while the limit is reached. A wish, not a lock: workers
-/// that ask at the same moment may go beyond it by a block each.
-pub fn affordable(class: Class) -> Class {
-    let is_within = || large_rented() + class.bytes() <= LARGE_LIMIT.load(Ordering::Relaxed);
-    match class < METERED_FROM || is_within() {
-        true => class,
-        false => METERED_FROM.smaller().unwrap_or(Class::Head),
-    }
-}
 
 struct Free {
     blocks: Vec<NonNull<u8>>,
@@ -140,19 +65,49 @@ thread_local! {
 /// Octets in a block for the state of a task.
 pub(super) const HOUSE_BYTES: usize = 4 << 10;
 
-/// Rents a block of [`HOUSE_BYTES`] for the state of a task, aligned to a page.
-pub(super) fn rent_house() -> NonNull<u8> {
-    ARENA.with_borrow_mut(|arena| arena.houses.rent(HOUSE_BYTES))
+/// A value in a block of its own, where it stays until it is dropped.
+pub(super) struct House<T>(NonNull<T>);
+
+impl<T> House<T> {
+    /// Has a block room for it?
+    pub(super) const FITS: bool = size_of::<T>() <= HOUSE_BYTES && align_of::<T>() <= HOUSE_BYTES;
+
+    /// Moves the value into a block. One that does not fit does not compile.
+    pub(super) fn new(value: T) -> House<T> {
+        const { assert!(House::<T>::FITS, "larger than a house") };
+        let block = ARENA.with_borrow_mut(|arena| arena.houses.rent(HOUSE_BYTES));
+        let place = block.cast::<T>();
+        // SAFETY: the block is ours alone until it is returned, large enough, and aligned to a page, which is at least
+        // the value's alignment: both were just asserted.
+        unsafe { place.write(value) };
+        House(place)
+    }
+
+    /// The value.
+    pub(super) fn value(&mut self) -> Pin<&mut T> {
+        // SAFETY: written in `new`, dropped only with `self`, and borrowed through `&mut self` alone. It stays where it is
+        // until it is dropped, however `self` moves, so it is pinned.
+        unsafe { Pin::new_unchecked(self.0.as_mut()) }
+    }
+
+    /// Where it is.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> usize {
+        self.0.addr().get()
+    }
 }
 
-/// Gives such a block back. Nobody looks at it any more.
-pub(super) fn return_house(house: NonNull<u8>) {
-    // As with buffers: late in a thread's life the block is left mapped.
-    let _ = ARENA.try_with(|arena| {
-        let houses = &mut arena.borrow_mut().houses;
-        houses.blocks.push(house);
-        houses.rented -= 1;
-    });
+impl<T> Drop for House<T> {
+    fn drop(&mut self) {
+        // SAFETY: written in `new`; this is its only drop, in place, as a pinned value demands.
+        unsafe { self.0.drop_in_place() };
+        // As with buffers: late in a thread's life the block is left mapped.
+        let _ = ARENA.try_with(|arena| {
+            let houses = &mut arena.borrow_mut().houses;
+            houses.blocks.push(self.0.cast());
+            houses.rented -= 1;
+        });
+    }
 }
 
 impl Free {
@@ -269,9 +224,7 @@ pub const MARGIN_BACK: usize = 8;
 impl Buffer {
     /// Rents a block; the window is empty and at its front.
     pub fn rent(class: Class) -> Buffer {
-        if class >= METERED_FROM {
-            LARGE_RENTED.fetch_add(class.bytes(), Ordering::Relaxed);
-        }
+        meter_rented(class);
         let block = ARENA.with_borrow_mut(|arena| arena.free[class as usize].rent(class.bytes()));
         Buffer {
             block,
@@ -414,9 +367,7 @@ impl Drop for Buffer {
         #[cfg(feature = "sim")]
         poison(self.block_mut());
         let (block, class) = (self.block, self.class);
-        if class >= METERED_FROM {
-            LARGE_RENTED.fetch_sub(class.bytes(), Ordering::Relaxed);
-        }
+        meter_returned(class);
         // When the thread is ending its arena may be gone before a buffer is: then the block is left mapped,
         // which is what "never unmapped" says.
         let _ = ARENA.try_with(|arena| {

@@ -4,37 +4,27 @@
 //! task, and thousands of them would leave the allocator with pages of which each holds one thing that still lives; here
 //! it is written once, its block is used again at once, and after a burst its page goes back to the system.
 
-#![allow(unsafe_code)]
-
 use std::future::Future;
 use std::pin::Pin;
-use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use super::buffer::{HOUSE_BYTES, rent_house, return_house};
+use super::buffer::House;
 
-/// A future in a house of its own. It must fit: see [`fits`].
-pub(super) struct Housed<F> {
-    future: NonNull<F>,
-}
-
-/// Is a future of this type worth a house, and does it fit into one?
-pub(super) const fn fits<F>() -> bool {
-    size_of::<F>() >= HOUSED_FROM && size_of::<F>() <= HOUSE_BYTES && align_of::<F>() <= HOUSE_BYTES
-}
+/// A future in a house of its own.
+pub(super) struct Housed<F>(House<F>);
 
 /// Octets from which on a future is worth a house.
 const HOUSED_FROM: usize = 1 << 10;
 
+/// Is a future of this type worth a house?
+pub(super) const fn is_worth_it<F>() -> bool {
+    size_of::<F>() >= HOUSED_FROM
+}
+
 impl<F> Housed<F> {
-    /// Moves the future into a house. Panics unless it fits.
+    /// Moves the future into a house.
     pub(super) fn new(future: F) -> Housed<F> {
-        assert!(fits::<F>(), "as large as a house");
-        let house = rent_house().cast::<F>();
-        // SAFETY: the block is ours alone until it is returned, large enough, and aligned to a page, which is at least
-        // the future's alignment: both were just asserted.
-        unsafe { house.write(future) };
-        Housed { future: house }
+        Housed(House::new(future))
     }
 }
 
@@ -42,18 +32,7 @@ impl<F: Future> Future for Housed<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut place = self.get_mut().future;
-        // SAFETY: written in `new`, dropped only with `self`, and borrowed through `&mut self` alone. It stays where it is
-        // until it is dropped, however `self` moves, so it is pinned.
-        unsafe { Pin::new_unchecked(place.as_mut()) }.poll(cx)
-    }
-}
-
-impl<F> Drop for Housed<F> {
-    fn drop(&mut self) {
-        // SAFETY: written in `new`; this is its only drop, in place, as a pinned value demands.
-        unsafe { self.future.drop_in_place() };
-        return_house(self.future.cast());
+        self.get_mut().0.value().poll(cx)
     }
 }
 
@@ -84,7 +63,7 @@ mod tests {
         let mut addresses = Vec::new();
         for round in 1..=2 {
             let mut housed = Housed::new(large(dropped.clone()));
-            addresses.push(housed.future.as_ptr().addr());
+            addresses.push(housed.0.address());
             let mut cx = Context::from_waker(Waker::noop());
             assert!(Pin::new(&mut housed).poll(&mut cx).is_pending());
             drop(housed);
@@ -94,10 +73,10 @@ mod tests {
     }
 
     #[test]
-    fn only_large_futures_that_fit_are_housed() {
-        assert!(!fits::<[u8; HOUSED_FROM - 1]>());
-        assert!(fits::<[u8; HOUSED_FROM]>());
-        assert!(fits::<[u8; HOUSE_BYTES]>());
-        assert!(!fits::<[u8; HOUSE_BYTES + 1]>());
+    fn only_large_futures_are_housed() {
+        assert!(!is_worth_it::<[u8; HOUSED_FROM - 1]>());
+        assert!(is_worth_it::<[u8; HOUSED_FROM]>());
+        let fit = [House::<[u8; 4096]>::FITS, House::<[u8; 4097]>::FITS];
+        assert_eq!(fit, [true, false]);
     }
 }

@@ -25,6 +25,7 @@
 //! - Nothing here blocks a worker's thread.
 
 pub mod buffer;
+mod class;
 pub mod clock;
 pub mod connect;
 pub mod deadline;

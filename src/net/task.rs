@@ -8,8 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use super::buffer::HOUSE_BYTES;
-use super::house::{Housed, fits};
+use super::house::{Housed, is_worth_it};
 use super::runtime::start_task;
 
 /// Starts a task on this worker. A panic inside it ends this task alone: it is caught, its message has been
@@ -18,13 +17,7 @@ use super::runtime::start_task;
 /// The state of a large future lives in the worker's arena, not in the heap. One that is too large for that does not
 /// compile: box the part of it that is seldom needed, or hand it to a task of its own.
 pub fn spawn<F: Future<Output = ()> + 'static>(future: F, on_panic: impl FnOnce() + 'static) {
-    const {
-        assert!(
-            size_of::<F>() <= HOUSE_BYTES,
-            "a task too large for a house"
-        )
-    };
-    if fits::<F>() {
+    if is_worth_it::<F>() {
         start_task(guarded(Housed::new(future), on_panic));
     } else {
         start_task(guarded(future, on_panic));
