@@ -14,7 +14,7 @@ use std::{
 
 use support::{
     App, Client, Hotgate,
-    app::{self, curl, express, flask, python_command, redis},
+    app::{self, curl, express, flask, python_command, redis, succeeds},
     hotgate::{Folder, free_port},
     let_pass,
 };
@@ -22,15 +22,6 @@ use support::{
 /// The FastAPI app, which is to show what hotgate tells it, not what uvicorn makes of that.
 fn fastapi(port: u16) -> Result<App, String> {
     app::fastapi(port, &["--no-proxy-headers"])
-}
-
-/// Runs `tests/apps/SCRIPT PORT`, which must say `ok`.
-#[track_caller]
-fn succeeds(mut command: Command, script: &str, hotgate: &Hotgate) {
-    command
-        .arg(app::source(script))
-        .arg(hotgate.address().port().to_string());
-    assert_eq!(app::run(command).trim(), "ok");
 }
 
 #[test]

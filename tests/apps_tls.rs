@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use support::{
     App, Hotgate,
-    app::{self, curl, flask, node_script, program, python_command},
+    app::{self, curl, flask, node_script, program, python_command, succeeds},
     hotgate::{Folder, free_port},
     tls::Authority,
 };
@@ -48,15 +48,6 @@ impl Files {
             self.ca
         ))
     }
-}
-
-/// Runs `tests/apps/SCRIPT PORT`, which must say `ok`.
-#[track_caller]
-fn succeeds(mut command: Command, script: &str, hotgate: &Hotgate) {
-    command
-        .arg(app::source(script))
-        .arg(hotgate.address().port().to_string());
-    assert_eq!(app::run(command).trim(), "ok");
 }
 
 #[test]

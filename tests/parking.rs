@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 use support::{
-    Client, Config, Connection, Event, Hotgate, Origin, hotgate::Folder, let_pass, poll_until,
-    proc, site,
+    Client, Config, Connection, Event, Hotgate, Origin,
+    hotgate::Folder,
+    let_pass, poll_until, proc, site,
+    upgrade::{HANDSHAKE, SWITCH},
 };
 
 /// Longer than a connection stays hot.
@@ -22,11 +24,6 @@ const EARLY: Duration = Duration::from_millis(100);
 const TARDY: Duration = Duration::from_millis(2500);
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Accept: x\r\n\r\n";
-
 /// Waits until so many connections are parked: clients, idle connections to origins, and both ends of tunnels.
 #[track_caller]
 fn wait_parked(hotgate: &Hotgate, count: usize) {

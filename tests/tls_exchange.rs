@@ -14,6 +14,7 @@ use hotgate::tls::policy::ClientPolicy;
 use running::{Running, Scene};
 use rustls::version::{TLS12, TLS13};
 use support::tls::{Asker, Authority, Front, connection};
+use support::upgrade::{HANDSHAKE, SWITCH};
 use support::{Client, Connection, DEADLINE, Origin, let_pass, poll_until, proc};
 
 const SITES: &str = "[sites]\n\"a.test\" = 1\n";
@@ -369,14 +370,9 @@ fn half_a_record_keeps_a_connection_hot_until_its_time_is_over() {
 
 #[test]
 fn a_tunnel_carries_octets_parks_and_ends_as_its_ends_do() {
-    const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     let origin = Origin::start(|connection: &mut Connection| {
         connection.read_head();
-        connection.send(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: x\r\n\r\n",
-        );
+        connection.send(SWITCH);
         for _ in 0..3 {
             let octets = connection.read_exactly(100_000);
             connection.send(octets);

@@ -57,6 +57,12 @@ impl Stage {
     }
 }
 
+/// What openssl's client says that asks for `name` at `address`.
+fn s_client(openssl: &str, address: &str, name: &str, more: &[&str], input: &str) -> String {
+    let asking = ["s_client", "-connect", address, "-servername", name];
+    text(&run(openssl, &[&asking, more].concat(), input))
+}
+
 /// Runs a program with this on its stdin, in a shell that keeps stdin open for a moment, as a terminal would.
 #[track_caller]
 fn run(program: &str, arguments: &[&str], input: &str) -> Output {
@@ -94,44 +100,39 @@ fn openssl_speaks_both_versions_under_any_spelling_of_the_name() {
     let root = stage.root();
     for version in ["-tls1_2", "-tls1_3"] {
         for name in ["a.test", "A.TEST", "a.test.", "A.Test."] {
-            let arguments = [
-                "s_client",
-                "-connect",
+            let said = s_client(
+                &openssl,
                 &address,
-                "-servername",
                 name,
-                "-CAfile",
-                &root,
-                "-verify_return_error",
-                "-verify_hostname",
-                "a.test",
-                "-ign_eof",
-                version,
-            ];
-            let said = text(&run(&openssl, &arguments, REQUEST));
+                &[
+                    "-CAfile",
+                    &root,
+                    "-verify_return_error",
+                    "-verify_hostname",
+                    "a.test",
+                    "-ign_eof",
+                    version,
+                ],
+                REQUEST,
+            );
             assert!(said.contains("hello"), "{version} {name}:\n{said}");
             assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
         }
     }
     for old in ["-tls1", "-tls1_1"] {
-        let arguments = [
-            "s_client",
-            "-connect",
+        let said = s_client(
+            &openssl,
             &address,
-            "-servername",
             "a.test",
-            old,
-            "-cipher",
-            "ALL:@SECLEVEL=0",
-        ];
-        let said = text(&run(&openssl, &arguments, ""));
+            &[old, "-cipher", "ALL:@SECLEVEL=0"],
+            "",
+        );
         assert!(
             said.contains("Cipher is (NONE)") && said.contains("alert"),
             "{old}:\n{said}"
         );
     }
-    let arguments = ["s_client", "-connect", &address, "-servername", "b.test"];
-    let said = text(&run(&openssl, &arguments, ""));
+    let said = s_client(&openssl, &address, "b.test", &[], "");
     assert!(said.contains("unrecognized name"), "{said}");
 }
 
@@ -143,35 +144,16 @@ fn openssl_resumes_its_session_and_may_not_renegotiate() {
     let address = stage.address().to_string();
     let session = stage.folder.path().join("session").display().to_string();
     for version in ["-tls1_2", "-tls1_3"] {
-        let mut arguments = vec![
-            "s_client",
-            "-connect",
-            &address,
-            "-servername",
-            "a.test",
-            "-ign_eof",
-            version,
-            "-sess_out",
-            &session,
-        ];
-        let said = text(&run(&openssl, &arguments, REQUEST));
+        let [keeping, coming] =
+            ["-sess_out", "-sess_in"].map(|option| ["-ign_eof", version, option, &session]);
+        let said = s_client(&openssl, &address, "a.test", &keeping, REQUEST);
         assert!(said.contains("New, TLSv1"), "{version}:\n{said}");
-        arguments.truncate(7);
-        arguments.extend(["-sess_in", &session]);
-        let said = text(&run(&openssl, &arguments, REQUEST));
+        let said = s_client(&openssl, &address, "a.test", &coming, REQUEST);
         assert!(said.contains("Reused, TLSv1"), "{version}:\n{said}");
         assert!(said.contains("hello"), "{said}");
     }
     assert_eq!(stage.running.count(Counter::HandshakesResumed), 2);
-    let arguments = [
-        "s_client",
-        "-connect",
-        &address,
-        "-servername",
-        "a.test",
-        "-tls1_2",
-    ];
-    let said = text(&run(&openssl, &arguments, "R\nR\nR\n"));
+    let said = s_client(&openssl, &address, "a.test", &["-tls1_2"], "R\nR\nR\n");
     assert!(said.contains("RENEGOTIATING"), "{said}");
     assert!(
         said.contains("no renegotiation") || said.contains("error"),
@@ -209,17 +191,13 @@ fn the_clients_schemes_choose_between_rsa_and_ecdsa() {
             ("ECDSA+SHA256", "ECDSA"),
             ("RSA-PSS+SHA256:ECDSA+SHA256", "ECDSA"),
         ] {
-            let arguments = [
-                "s_client",
-                "-connect",
+            let said = s_client(
+                &openssl,
                 &address,
-                "-servername",
                 "a.test",
-                version,
-                "-sigalgs",
-                schemes,
-            ];
-            let said = text(&run(&openssl, &arguments, "Q\n"));
+                &[version, "-sigalgs", schemes],
+                "Q\n",
+            );
             let line = format!("Peer signature type: {kind}");
             assert!(said.contains(&line), "{version} {schemes}:\n{said}");
         }
@@ -259,17 +237,7 @@ fn the_order_of_cipher_suites_is_ours_but_for_who_has_no_aes() {
             ("-tls1_3", "-ciphersuites", suites, tls13),
             ("-tls1_2", "-cipher", ciphers, tls12),
         ] {
-            let arguments = [
-                "s_client",
-                "-connect",
-                &address,
-                "-servername",
-                "a.test",
-                version,
-                kind,
-                list,
-            ];
-            let said = text(&run(&openssl, &arguments, "Q\n"));
+            let said = s_client(&openssl, &address, "a.test", &[version, kind, list], "Q\n");
             let line = format!("Cipher is {taken}\n");
             assert!(said.contains(&line), "{version} {list}:\n{said}");
         }

@@ -25,12 +25,8 @@ use support::{
     hotgate::{Folder, free_port},
     let_pass, poll_until,
     tls::{Asker, Authority, Front, Leaf},
+    upgrade::{HANDSHAKE, SWITCH, shouting},
 };
-
-const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Accept: x\r\n\r\n";
 
 /// An authority, whose certificate is in a file.
 struct Scene {
@@ -449,22 +445,6 @@ fn a_connection_that_the_app_has_closed_carries_nothing() {
             let_pass(Duration::from_millis(100));
         }
     }
-}
-
-/// Switches, and sends back what it gets in capitals.
-fn shouting() -> Origin {
-    Origin::start(|connection| {
-        if connection.read_head().is_none() || !connection.send(SWITCH) {
-            return;
-        }
-        loop {
-            let octets = connection.read_exactly(1);
-            if octets.is_empty() || !connection.send(octets.to_ascii_uppercase()) {
-                connection.half_close();
-                return;
-            }
-        }
-    })
 }
 
 #[test]

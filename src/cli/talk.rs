@@ -1,9 +1,12 @@
 //! Talk: what is said on standard error, and how. Facts go to standard output by the verbs themselves.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
+
+use super::Exit;
 
 /// `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -122,6 +125,20 @@ fn painted_line(line: &str) -> String {
         }
     }
     line.to_owned()
+}
+
+/// Prints what came of asking `whom`, or says why nothing did.
+pub(super) fn conclude(whom: impl Display, outcome: io::Result<String>) -> Exit {
+    match outcome {
+        Ok(text) => {
+            print(&text);
+            Exit::Fine
+        }
+        Err(error) => {
+            say(&format!("error: {whom}: {error}"));
+            Exit::Failed
+        }
+    }
 }
 
 #[cfg(test)]

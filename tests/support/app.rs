@@ -133,6 +133,15 @@ pub fn run(mut command: Command) -> String {
     out.into_owned()
 }
 
+/// Runs `tests/apps/SCRIPT PORT` with hotgate's port, which must say `ok`.
+#[track_caller]
+pub fn succeeds(mut command: Command, script: &str, hotgate: &Hotgate) {
+    command
+        .arg(source(script))
+        .arg(hotgate.address().port().to_string());
+    assert_eq!(run(command).trim(), "ok");
+}
+
 #[track_caller]
 fn finish(command: &mut Command) -> Output {
     let folder = Folder::new();

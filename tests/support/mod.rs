@@ -27,6 +27,7 @@ pub mod origin;
 pub mod proc;
 pub mod skip;
 pub mod tls;
+pub mod upgrade;
 
 use std::{
     io::{self, Read, Write},

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, HandshakeKind};
 use serde_json::json;
 
 use super::super::Exit;
-use super::super::talk::{print, say};
+use super::super::talk::conclude;
 use super::certificate::NAME;
 use super::client::Client;
 use super::statistics::percentile;
@@ -76,16 +76,7 @@ impl Handshake {
 
 /// Asks, and prints one JSON object.
 pub(in crate::cli) fn handshakes(args: &HandshakesArgs) -> Exit {
-    match run(args) {
-        Ok(tally) => {
-            print(&tally.told());
-            Exit::Fine
-        }
-        Err(error) => {
-            say(&format!("error: {}: {error}", args.target));
-            Exit::Failed
-        }
-    }
+    conclude(args.target, run(args).map(Tally::told))
 }
 
 #[derive(Default)]

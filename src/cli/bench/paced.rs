@@ -17,7 +17,7 @@ use rustix::time::{
 use serde_json::json;
 
 use super::super::Exit;
-use super::super::talk::{print, say};
+use super::super::talk::{conclude, say};
 use super::client::{content_length, head_length, status};
 use super::statistics::percentile;
 use crate::net::clock::precise_nanos;
@@ -55,16 +55,7 @@ pub(in crate::cli) fn paced(args: &PacedArgs) -> Exit {
         say("error: --rate is a number above 0");
         return Exit::Usage;
     }
-    match run(args) {
-        Ok(tally) => {
-            print(&tally.told());
-            Exit::Fine
-        }
-        Err(error) => {
-            say(&format!("error: {}: {error}", args.target));
-            Exit::Failed
-        }
-    }
+    conclude(args.target, run(args).map(Tally::told))
 }
 
 #[derive(Default)]
